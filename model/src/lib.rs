@@ -1,1 +1,29 @@
-//! Placeholder.
+//! Pure domain types of Tributary.
+//!
+//! Everything here is a value or a function over values: no clock, disk, network or async. The other crates
+//! depend on this one; it depends on none of them.
+
+pub mod activation;
+pub mod clock;
+pub mod error;
+pub mod event;
+pub mod fragment;
+pub mod hash_key;
+pub mod id;
+pub mod identifier;
+pub mod json;
+pub mod outcome;
+pub mod record;
+pub mod time;
+pub mod workspace;
+
+pub use activation::Activation;
+pub use error::ErrorCode;
+pub use event::{EventKind, EventView};
+pub use fragment::Fragment;
+pub use hash_key::HashKey;
+pub use id::{DestinationId, MessageId, ProfileId, SourceId, WorkspaceId};
+pub use identifier::{Identifier, Namespace, NodeKey};
+pub use record::{Envelope, Marks, Position, Record, RecordKind};
+pub use time::Timestamp;
+pub use workspace::Workspace;

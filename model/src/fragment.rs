@@ -1,0 +1,137 @@
+//! Profile fragments: what the events of one identifier amount to.
+//!
+//! An event is folded into the fragment of its anchor; a profile is the merge of its fragments. Both steps
+//! are commutative, associative and idempotent on values (counts apart, which add), so that a profile's
+//! content does not depend on the order in which events arrived, nor on which identifier they came by.
+
+use crate::event::{EventKind, EventView};
+use crate::id::{MessageId, SourceId};
+use crate::json::is_null;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One value of a trait, with where it came from. `value` is the client's JSON text; `None` says that the
+/// trait was removed (set to null).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TraitValue {
+    /// The event time of the event that set it.
+    pub at: Timestamp,
+    /// The id of that event; decides between equal times.
+    pub message_id: MessageId,
+    /// The source of that event.
+    pub source: SourceId,
+    /// JSON text, or `None` for a removed trait.
+    pub value: Option<Box<str>>,
+}
+
+/// An event as the first or last one that was seen: ordered by event time, then message id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Sighting {
+    /// Event time.
+    pub at: Timestamp,
+    /// Which event.
+    pub message_id: MessageId,
+    /// Its source.
+    pub source: SourceId,
+}
+
+/// What the events of one (identifier, epoch) amount to; also the merge of several of those.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Fragment {
+    /// Trait name to its newest value, removed ones included (an older value that arrives later must lose).
+    pub traits: BTreeMap<Box<str>, TraitValue>,
+    /// The earliest event.
+    pub first: Option<Sighting>,
+    /// The latest event.
+    pub last: Option<Sighting>,
+    /// How many events of each kind, in the order of [`EventKind::ALL`].
+    pub counts: [u64; 6],
+}
+
+impl Fragment {
+    /// Folds one event in. The caller sees to it that an event is folded once: duplicates are the message
+    /// index's business.
+    pub fn fold(&mut self, event: &EventView<'_>, sighting: &Sighting) {
+        if let Some(traits) = event.person_traits() {
+            for (name, value) in traits.iter() {
+                let value = (!is_null(value)).then(|| value.get().into());
+                self.set_trait(name, sighting, value);
+            }
+        }
+        self.counts[event.kind.index()] += 1;
+        take_smaller(&mut self.first, sighting);
+        take_larger(&mut self.last, sighting);
+    }
+
+    /// Merges another fragment in. Counts add, so a fragment must not be merged in twice.
+    pub fn merge(&mut self, other: &Self) {
+        for (name, theirs) in &other.traits {
+            match self.traits.get_mut(name) {
+                Some(ours) if *ours >= *theirs => {}
+                Some(ours) => ours.clone_from(theirs),
+                None => {
+                    self.traits.insert(name.clone(), theirs.clone());
+                }
+            }
+        }
+        for (ours, theirs) in self.counts.iter_mut().zip(other.counts) {
+            *ours += theirs;
+        }
+        if let Some(first) = &other.first {
+            take_smaller(&mut self.first, first);
+        }
+        if let Some(last) = &other.last {
+            take_larger(&mut self.last, last);
+        }
+    }
+
+    /// The traits that are set, as (name, JSON text), by name.
+    pub fn current_traits(&self) -> impl Iterator<Item = (&str, &str, &TraitValue)> {
+        self.traits.iter().filter_map(|(name, entry)| Some((&**name, entry.value.as_deref()?, entry)))
+    }
+
+    /// How many events were folded in.
+    pub fn events(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// How many events of one kind were folded in.
+    pub fn events_of(&self, kind: EventKind) -> u64 {
+        self.counts[kind.index()]
+    }
+
+    fn set_trait(&mut self, name: &str, sighting: &Sighting, value: Option<Box<str>>) {
+        let entry = TraitValue {
+            at: sighting.at,
+            message_id: sighting.message_id.clone(),
+            source: sighting.source,
+            value,
+        };
+        match self.traits.get_mut(name) {
+            // A name that occurs twice in one event counts with its last value, as everywhere.
+            Some(have)
+                if (have.at, &have.message_id, have.source) == (entry.at, &entry.message_id, entry.source) =>
+            {
+                *have = entry;
+            }
+            Some(have) if *have >= entry => {}
+            Some(have) => *have = entry,
+            None => {
+                self.traits.insert(name.into(), entry);
+            }
+        }
+    }
+}
+
+fn take_smaller(have: &mut Option<Sighting>, new: &Sighting) {
+    if have.as_ref().is_none_or(|have| new < have) {
+        *have = Some(new.clone());
+    }
+}
+
+fn take_larger(have: &mut Option<Sighting>, new: &Sighting) {
+    if have.as_ref().is_none_or(|have| new > have) {
+        *have = Some(new.clone());
+    }
+}

@@ -1,0 +1,58 @@
+//! The closed list of ways in which an event or a delivery ends.
+
+use serde::{Deserialize, Serialize};
+
+/// How an event or a delivery ended. Each ends in exactly one; the names are stable: metrics, records and
+/// the API use them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// An event was refused by the collector and set aside in the rejects log.
+    Rejected,
+    /// An event was folded into a profile.
+    Projected,
+    /// An event had been seen before within the duplicate window.
+    Duplicate,
+    /// An event was accepted while its workspace was being deleted, and went with it.
+    WorkspaceDeleted,
+    /// A delivery was taken by the destination.
+    Delivered,
+    /// A delivery was given up; its dead letter says why.
+    DeadLetter,
+    /// A delivery was passed over, because the destination was resumed from now.
+    Skipped,
+    /// A delivery was lost to retention of the activations log before the destination took it.
+    Expired,
+    /// A delivery ended with its destination: that was deleted while the delivery waited.
+    DestinationDeleted,
+}
+
+impl Outcome {
+    /// Every outcome, in order.
+    pub const ALL: [Self; 9] = [
+        Self::Rejected,
+        Self::Projected,
+        Self::Duplicate,
+        Self::WorkspaceDeleted,
+        Self::Delivered,
+        Self::DeadLetter,
+        Self::Skipped,
+        Self::Expired,
+        Self::DestinationDeleted,
+    ];
+
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Projected => "projected",
+            Self::Duplicate => "duplicate",
+            Self::WorkspaceDeleted => "workspace_deleted",
+            Self::Delivered => "delivered",
+            Self::DeadLetter => "dead_letter",
+            Self::Skipped => "skipped",
+            Self::Expired => "expired",
+            Self::DestinationDeleted => "destination_deleted",
+        }
+    }
+}

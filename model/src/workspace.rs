@@ -1,0 +1,181 @@
+//! What admins edit: one immutable, versioned snapshot for each workspace, swapped whole.
+
+use crate::id::{DestinationId, SourceId, TokenId, WorkspaceId};
+use crate::identifier::Namespace;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A workspace at one version. Its JSON form is what a version record of the events log holds; secrets in it
+/// are sealed and tokens hashed, write keys are public.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Workspace {
+    /// Its number; never used again.
+    pub id: WorkspaceId,
+    /// Its name in paths: 1 to 64 of `a-z`, `0-9`, `-`, `_`, beginning with a letter or digit.
+    pub name: String,
+    /// Counts up by one with every change, from 1.
+    pub version: u64,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// The number that the next source, destination or token gets.
+    pub next_id: u32,
+    /// Where events come from.
+    pub sources: Vec<Source>,
+    /// Where activations go.
+    pub destinations: Vec<Destination>,
+    /// Who may use the API.
+    pub tokens: Vec<ApiToken>,
+    /// How events are resolved to profiles.
+    pub identity: IdentityRules,
+}
+
+impl Workspace {
+    /// The name of the workspace that a fresh install has.
+    pub const DEFAULT_NAME: &'static str = "default";
+
+    /// The source of that id.
+    pub fn source(&self, id: SourceId) -> Option<&Source> {
+        self.sources.iter().find(|source| source.id == id)
+    }
+
+    /// The destination of that id.
+    pub fn destination(&self, id: DestinationId) -> Option<&Destination> {
+        self.destinations.iter().find(|destination| destination.id == id)
+    }
+}
+
+/// Where events come from. Its write key is public and only writes.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Its number within the workspace.
+    pub id: SourceId,
+    /// A name for people.
+    pub name: String,
+    /// What SDKs authenticate with; unique over all workspaces.
+    pub write_key: String,
+    /// Whether its events are taken.
+    pub enabled: bool,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Source({} {:?})", self.id, self.name)
+    }
+}
+
+/// A configured destination.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Destination {
+    /// Its number within the workspace.
+    pub id: DestinationId,
+    /// The name of its definition in the catalog, `webhook` for instance.
+    pub definition: String,
+    /// A name for people.
+    pub name: String,
+    /// On or off. Off parks its cursor.
+    pub enabled: bool,
+    /// The values of the definition's settings; secret ones are sealed.
+    pub settings: BTreeMap<String, SettingValue>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// The workspace version that created it: it gets the events accepted after that version came into force.
+    pub created_version: u64,
+    /// The workspace version that last resumed it "from now": what was accepted before that is passed over.
+    pub resumed_version: Option<u64>,
+}
+
+/// The value of a setting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettingValue {
+    /// As it was given.
+    Plain(serde_json::Value),
+    /// A secret, sealed with the installation's key: base64 of nonce and ciphertext.
+    Sealed(String),
+}
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Scope {
+    /// Read profiles.
+    #[serde(rename = "profiles:read")]
+    ProfilesRead,
+    /// Read the configuration, rejects and dead letters.
+    #[serde(rename = "admin:read")]
+    AdminRead,
+    /// Change the configuration.
+    #[serde(rename = "admin:write")]
+    AdminWrite,
+    /// Create, change and delete workspaces, take snapshots. Only the first token has it.
+    #[serde(rename = "workspaces:write")]
+    WorkspacesWrite,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 4] = [Self::ProfilesRead, Self::AdminRead, Self::AdminWrite, Self::WorkspacesWrite];
+}
+
+/// An API token: only its hash is kept.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiToken {
+    /// Its number within the workspace.
+    pub id: TokenId,
+    /// A name for people.
+    pub name: String,
+    /// Hexadecimal BLAKE3 hash of the token, which is 128 random bits or more.
+    pub hash: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+impl fmt::Debug for ApiToken {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "ApiToken({} {:?} {:?})", self.id, self.name, self.scopes)
+    }
+}
+
+/// How events are resolved to profiles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityRules {
+    /// The declared namespaces. Identifiers of any other are ignored.
+    pub namespaces: Vec<NamespaceRule>,
+}
+
+/// The rule of one namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceRule {
+    /// Its name.
+    pub name: Namespace,
+    /// 1 is the highest.
+    pub priority: u32,
+    /// How many identifiers of it a profile may have, ever.
+    pub limit: u32,
+}
+
+impl IdentityRules {
+    /// The rule of a namespace, if it is declared.
+    pub fn rule(&self, namespace: &Namespace) -> Option<&NamespaceRule> {
+        self.namespaces.iter().find(|rule| rule.name == *namespace)
+    }
+}
+
+/// `user_id` first and one to a profile, then `email`, then `anonymous_id`, five each.
+impl Default for IdentityRules {
+    fn default() -> Self {
+        let rule = |name, priority, limit| NamespaceRule { name, priority, limit };
+        Self {
+            namespaces: vec![
+                rule(Namespace::USER_ID, 1, 1),
+                rule(Namespace::EMAIL, 2, 5),
+                rule(Namespace::ANONYMOUS_ID, 3, 5),
+            ],
+        }
+    }
+}
