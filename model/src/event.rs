@@ -122,8 +122,13 @@ impl<'a> EventView<'a> {
     pub fn parse(payload: &'a [u8]) -> Result<Self, NotAnEvent> {
         let members: Members<'a> = serde_json::from_slice(payload).map_err(|why| NotAnEvent(Some(why)))?;
         let kind = members.text("type").and_then(|name| EventKind::parse(&name)).ok_or(NotAnEvent(None))?;
+        Ok(Self::from_members(kind, members))
+    }
+
+    /// Takes members that have been read already, of an event whose kind is known.
+    pub fn from_members(kind: EventKind, members: Members<'a>) -> Self {
         let present = |name| members.text(name).filter(|text| !text.is_empty());
-        Ok(Self { kind, user_id: present("userId"), anonymous_id: present("anonymousId"), members })
+        Self { kind, user_id: present("userId"), anonymous_id: present("anonymousId"), members }
     }
 
     /// All members of the stored object.

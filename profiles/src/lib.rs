@@ -1,1 +1,29 @@
-//! Placeholder.
+//! The projector, the profile store and the profile API.
+//!
+//! - [`projector`] reads the events log, drives the [`machine`], writes activations and checkpoints.
+//! - [`state`] is what readers see; [`store`] is where it is kept, [`sled_store`] the store on sled.
+//! - [`checkpoint`], [`snapshot`] and [`generation`] make it survive.
+//! - [`reader`] and [`api`] answer questions about profiles.
+
+pub mod api;
+pub mod checkpoint;
+pub mod codec;
+pub mod generation;
+pub mod key;
+pub mod machine;
+pub mod metrics;
+pub mod projector;
+pub mod reader;
+pub mod reference;
+pub mod sled_store;
+pub mod snapshot;
+pub mod state;
+pub mod store;
+
+#[cfg(test)]
+mod tests;
+
+pub use api::{Access, ProfileApi};
+pub use generation::StatePaths;
+pub use projector::{Progress, Projector, ProjectorError, ProjectorOptions, ProjectorParts};
+pub use reader::ProfileReader;

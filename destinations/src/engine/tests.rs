@@ -1,0 +1,121 @@
+use super::*;
+use crate::definition::RawSettings;
+use bytes::Bytes;
+use tributary_eventlog::MemoryLog;
+use tributary_model::activation::ActivationHeader;
+use tributary_model::clock::SystemClock;
+use tributary_model::outcome::Outcome;
+use tributary_model::{Activation, EventKind, MessageId, Position, ProfileId, SourceId, Timestamp};
+
+const WORKSPACE: WorkspaceId = WorkspaceId(1);
+const DESTINATION: DestinationId = DestinationId(1);
+
+fn engine(directory: &tempfile::TempDir, log: &Arc<MemoryLog>) -> Engine {
+    Engine::start(EngineOptions {
+        runtime: Handle::current(),
+        activations: Arc::clone(log) as Arc<dyn EventLog>,
+        db: fjall::Database::builder(directory.path()).worker_threads(2).open().expect("a database"),
+        clock: Arc::new(SystemClock),
+        allow_private_destinations: true,
+        retry: RetryPolicy {
+            base: Duration::from_secs(3600),
+            cap: Duration::from_secs(3600),
+            ..Default::default()
+        },
+        limits: Limits { commit_delay: Duration::from_millis(1), ..Limits::default() },
+    })
+    .expect("it starts")
+}
+
+fn append(log: &MemoryLog, sequence: u64) {
+    let activation = Activation {
+        header: ActivationHeader {
+            workspace: WORKSPACE,
+            position: Position::at(sequence + 1),
+            ordinal: 0,
+            profile: Some(ProfileId([1; 16])),
+            identifiers: Vec::new(),
+            event_kind: EventKind::Track,
+            source: SourceId(1),
+            message_id: MessageId::parse("m").expect("an id"),
+            received_at: Timestamp::default(),
+            event_time: Timestamp::default(),
+        },
+        event: Bytes::from_static(b"{}"),
+    };
+    // A log in memory has appended once the call returns.
+    drop(log.append(vec![activation.encode()]));
+}
+
+/// A webhook to a port where nobody listens.
+fn config(enabled: bool) -> DestinationConfig {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let url = format!("http://{}/", closed.expect("a port"));
+    DestinationConfig {
+        workspace: WORKSPACE,
+        id: DESTINATION,
+        definition: "webhook".to_owned(),
+        name: String::new(),
+        enabled,
+        settings: RawSettings::from([("url".to_owned(), url.into())]),
+        starts_after: Position::at(0),
+        skip_through: None,
+    }
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deletion_ends_what_waits_and_what_is_not_read_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = Arc::new(MemoryLog::new());
+    let engine = engine(&directory, &log);
+    let status = || engine.status(WORKSPACE, DESTINATION).unwrap_or_default();
+    engine.apply(vec![config(true)]);
+    (0..3).for_each(|sequence| append(&log, sequence));
+    until("three to wait", || status().waiting == 3).await;
+    engine.apply(vec![config(false)]);
+    until("it to be off", || !status().enabled).await;
+    (3..5).for_each(|sequence| append(&log, sequence));
+    engine.apply(Vec::new());
+    until("its end", || engine.status(WORKSPACE, DESTINATION).is_none()).await;
+    let key = Key { workspace: WORKSPACE, destination: DESTINATION };
+    let remembered = engine.store.load(key).expect("the store works").expect("a last record");
+    assert!(remembered.state.ended && remembered.waiting.is_empty() && remembered.letters.is_empty());
+    let totals = remembered.state.totals;
+    assert_eq!((totals.taken, totals.ended(Outcome::DestinationDeleted), totals.ended_in_all()), (5, 5, 5));
+    assert!(engine.store.destinations().expect("the store works").is_empty());
+    engine.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_loss_of_its_task_is_reported() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = engine(&directory, &Arc::new(MemoryLog::new()));
+    let supervisor = engine.supervisor.lock().expect("nobody else holds it").take().expect("it runs");
+    supervisor.abort();
+    let reason = tokio::time::timeout(Duration::from_secs(60), engine.failed()).await;
+    assert!(reason.expect("it is told").contains("lost"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_is_no_failure() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = Arc::new(MemoryLog::new());
+    let engine = engine(&directory, &log);
+    engine.apply(vec![config(true)]);
+    append(&log, 0);
+    until("its start", || engine.status(WORKSPACE, DESTINATION).is_some_and(|status| status.waiting == 1))
+        .await;
+    assert_eq!(engine.low_water(), 0, "what waits is still needed");
+    engine.stop(Duration::from_secs(5)).await;
+    let mut failed = std::pin::pin!(engine.failed());
+    assert!(futures_util::FutureExt::now_or_never(&mut failed).is_none());
+}

@@ -1,0 +1,160 @@
+use super::*;
+use crate::order::LaneKey;
+use bytes::Bytes;
+use tributary_model::activation::ActivationHeader;
+use tributary_model::{DestinationId, EventKind, SourceId, WorkspaceId};
+
+const KEY: Key = Key { workspace: WorkspaceId(1), destination: DestinationId(2) };
+
+fn ledger(cursor: u64) -> Ledger {
+    let state = StoredState::new(cursor, Position::at(0));
+    let remembered = Remembered { state, waiting: Vec::new(), letters: VecDeque::new() };
+    Ledger::new(KEY, remembered, LetterLimits { count: 2, bytes: 1 << 20 })
+}
+
+fn activation(sequence: u64, profile: u8) -> Activation {
+    Activation {
+        header: ActivationHeader {
+            workspace: KEY.workspace,
+            position: Position::at(sequence),
+            ordinal: 0,
+            profile: Some(ProfileId([profile; 16])),
+            identifiers: Vec::new(),
+            event_kind: EventKind::Track,
+            source: SourceId(1),
+            message_id: MessageId::parse("m").expect("an id"),
+            received_at: Timestamp::default(),
+            event_time: Timestamp::default(),
+        },
+        event: Bytes::from_static(b"{}"),
+    }
+}
+
+fn again(job: &Job, due: i64) -> Waiting {
+    Waiting { attempts: job.waiting.attempts + 1, due: Timestamp::from_micros(due), ..job.waiting.clone() }
+}
+
+/// What a restart finds after this commit on top of nothing.
+fn reloaded(commit: &Commit) -> Ledger {
+    let state = StoredState::decode(&commit.state.encode()).expect("the stored form is read back");
+    let waiting = commit.waiting.iter().filter_map(|(sequence, waiting)| {
+        let waiting = waiting.as_ref()?;
+        Some((*sequence, Waiting::decode(&waiting.encode()).expect("the stored form is read back")))
+    });
+    let remembered = Remembered { state, waiting: waiting.collect(), letters: VecDeque::new() };
+    Ledger::new(KEY, remembered, LetterLimits { count: 2, bytes: 1 << 20 })
+}
+
+#[test]
+fn the_cursor_stands_at_the_first_that_is_not_settled() {
+    let mut ledger = ledger(10);
+    for (sequence, profile) in [(10, 1), (11, 2), (13, 3)] {
+        ledger.admit(sequence, 0, activation(sequence, profile));
+    }
+    ledger.pass(12);
+    assert_eq!(ledger.cursor(), 10);
+    while ledger.next_fresh().is_some() {}
+    ledger.ended(13, Outcome::Delivered);
+    ledger.ended(11, Outcome::Delivered);
+    let (commit, settled) = ledger.take_commit();
+    assert_eq!((settled.cursor, commit.state.settled.as_slice()), (10, &[(11, 3)][..]));
+    assert_eq!(settled.ended[Outcome::Delivered as usize], 2);
+    let reloaded = reloaded(&commit);
+    assert!(!reloaded.is_settled(10) && (11..14).all(|sequence| reloaded.is_settled(sequence)));
+    assert!(!commit.state.is_settled(10) && commit.state.is_settled(13) && !commit.state.is_settled(14));
+    ledger.ended(10, Outcome::Delivered);
+    assert_eq!(ledger.cursor(), 14);
+    assert_eq!((ledger.totals().taken, ledger.totals().ended_in_all()), (3, 3));
+    assert_eq!((ledger.fresh_len(), ledger.fresh_bytes()), (0, 0));
+}
+
+#[test]
+fn a_failure_moves_its_profile_into_the_queue_and_frees_the_cursor() {
+    let mut ledger = ledger(0);
+    for sequence in 0..3 {
+        ledger.admit(sequence, 0, activation(sequence, 1));
+    }
+    let job = ledger.next_fresh().expect("the first may go");
+    assert!(ledger.next_fresh().is_none(), "one of a profile at a time");
+    ledger.failed(0, again(&job, 50));
+    ledger.admit(3, 0, activation(3, 1));
+    assert_eq!((ledger.cursor(), ledger.queue().len(), ledger.totals().taken), (4, 4, 4));
+    let (commit, _) = ledger.take_commit();
+    assert_eq!(commit.waiting.len(), 4);
+    let mut reloaded = reloaded(&commit);
+    assert_eq!(reloaded.next_due_at(), Some(Timestamp::from_micros(50)));
+    for want in 0..4 {
+        let job = reloaded.next_due(Timestamp::from_micros(50)).expect("it is due");
+        assert_eq!((job.sequence, job.waiting.attempts), (want, u32::from(want == 0)));
+        assert!(job.again && reloaded.next_due(Timestamp::from_micros(50)).is_none());
+        reloaded.ended(want, Outcome::Delivered);
+    }
+    assert_eq!(reloaded.totals().ended(Outcome::Delivered), 4);
+    let (commit, _) = reloaded.take_commit();
+    assert!(commit.waiting.iter().all(|(_, waiting)| waiting.is_none()), "all of them are gone");
+}
+
+#[test]
+fn what_expired_is_counted_but_for_what_was_settled() {
+    let mut ledger = ledger(5);
+    ledger.pass(7);
+    ledger.pass(12);
+    assert_eq!(ledger.lose(12), 6, "5, 6, 8, 9, 10, 11");
+    assert_eq!(ledger.cursor(), 13);
+    assert_eq!((ledger.totals().taken, ledger.totals().ended(Outcome::Expired)), (6, 6));
+}
+
+#[test]
+fn outage_failures_can_be_hastened_and_others_keep_their_times() {
+    let mut ledger = ledger(0);
+    for (sequence, is_outage) in [(0, true), (1, false)] {
+        ledger.admit(sequence, 0, activation(sequence, sequence as u8));
+        let job = ledger.next_fresh().expect("it may go");
+        let failure = Failure { text: String::new(), status: None, outage: is_outage };
+        ledger.failed(sequence, Waiting { failure: Some(failure), ..again(&job, 1_000) });
+    }
+    ledger.hasten(Timestamp::from_micros(10), || Timestamp::from_micros(5));
+    assert_eq!(ledger.next_due(Timestamp::from_micros(5)).map(|job| job.sequence), Some(0));
+    assert_eq!(ledger.next_due_at(), Some(Timestamp::from_micros(1_000)));
+}
+
+#[test]
+fn lanes_are_told_by_profile_or_alone() {
+    let profile = ProfileId([1; 16]);
+    assert_eq!(LaneKey::of(1, Some(profile)), LaneKey::of(2, Some(profile)));
+    assert_ne!(LaneKey::of(1, None), LaneKey::of(2, None));
+}
+
+#[test]
+fn states_stored_by_earlier_versions_are_still_read() {
+    let mut totals = Totals { taken: 300, ..Totals::default() };
+    totals.end(Outcome::Delivered, 290);
+    totals.end(Outcome::DeadLetter, 3);
+    let state = StoredState {
+        cursor: 1000,
+        settled: vec![(1002, 3)],
+        totals,
+        next_letter: 3,
+        starts_after: Position::at(77),
+        ended: false,
+    };
+    let waiting = Waiting {
+        frame: 900,
+        position: Position::at(80),
+        ordinal: 0,
+        message_id: MessageId::parse("m-1").expect("an id"),
+        profile: Some(ProfileId([9; 16])),
+        attempts: 4,
+        first_attempt: Some(Timestamp::from_micros(1_000_000)),
+        last_attempt: Some(Timestamp::from_micros(2_000_000)),
+        due: Timestamp::from_micros(3_000_000),
+        failure: Some(Failure { text: "answered 500".to_owned(), status: Some(500), outage: true }),
+    };
+    let stored_state = include_bytes!("samples/state.1");
+    let stored_waiting = include_bytes!("samples/waiting.1");
+    assert_eq!(StoredState::decode(stored_state).expect("version 1 is read"), state);
+    assert_eq!(Waiting::decode(stored_waiting).expect("version 1 is read"), waiting);
+    assert!(matches!(StoredState::decode(&[2]), Err(StoreError::Version { version: 2, .. })));
+    assert!(matches!(StoredState::decode(&stored_state[..4]), Err(StoreError::Damaged(_))));
+    assert!(matches!(Waiting::decode(&[]), Err(StoreError::Damaged(_))));
+}

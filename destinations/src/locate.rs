@@ -1,0 +1,80 @@
+//! Where in the activations log a new destination begins, and why an activation can't be had.
+
+use tributary_eventlog::{EventLog, ReadError};
+use tributary_model::{Activation, Position};
+
+/// An activation can't be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnreadableActivation {
+    #[error("the activations log can't be read")]
+    Log(#[from] ReadError),
+    #[error("the activations log ends at {end}, before {wanted}, which was read from it once")]
+    Shrunk { end: u64, wanted: u64 },
+    #[error("activation {0} is not in a form that this version knows")]
+    Form(u64),
+}
+
+/// The first sequence whose activation is of an event behind `after`, by binary search: activations are ordered
+/// by position. It is the log's end if there is none yet. Blocking.
+pub(crate) fn first_behind(log: &dyn EventLog, after: Position) -> Result<u64, UnreadableActivation> {
+    let bounds = log.bounds();
+    let (mut low, mut high) = (bounds.first, bounds.end);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let bytes = match log.read_one(middle, 0) {
+            Ok(Some(bytes)) => bytes,
+            // Below the durable end there is always an entry; another reader's answer would be no better.
+            Ok(None) => return Err(UnreadableActivation::Form(middle)),
+            Err(ReadError::Expired { first }) => {
+                low = first.max(low).min(high);
+                continue;
+            }
+            Err(why @ (ReadError::Corrupt { .. } | ReadError::Io(_))) => return Err(why.into()),
+        };
+        let activation = Activation::decode(&bytes).map_err(|_| UnreadableActivation::Form(middle))?;
+        if activation.header.position > after {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Ok(low)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use tributary_eventlog::MemoryLog;
+    use tributary_model::activation::ActivationHeader;
+    use tributary_model::{EventKind, MessageId, SourceId, Timestamp, WorkspaceId};
+
+    #[test]
+    fn the_first_activation_behind_a_position_is_found() {
+        let positions = [3u64, 3, 4, 9, 9, 9, 12];
+        let log = MemoryLog::new();
+        for position in positions {
+            let header = ActivationHeader {
+                workspace: WorkspaceId(1),
+                position: Position::at(position),
+                ordinal: 0,
+                profile: None,
+                identifiers: Vec::new(),
+                event_kind: EventKind::Page,
+                source: SourceId(1),
+                message_id: MessageId::parse("m").expect("an id"),
+                received_at: Timestamp::default(),
+                event_time: Timestamp::default(),
+            };
+            drop(log.append(vec![Activation { header, event: Bytes::new() }.encode()]));
+        }
+        for expired in 0..=positions.len() {
+            log.expire_before(expired as u64);
+            for after in 0..14 {
+                let want = positions.iter().position(|position| *position > after).unwrap_or(positions.len());
+                let got = first_behind(&log, Position::at(after)).expect("the log can be read");
+                assert_eq!(got, want.max(expired) as u64, "after {after}, {expired} expired");
+            }
+        }
+    }
+}

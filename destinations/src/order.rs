@@ -1,0 +1,234 @@
+//! Which delivery may go next. Pure.
+//!
+//! Deliveries of one profile form a lane, and go one at a time in the order of their activations. While one
+//! waits to be tried again, those behind it wait too; other lanes go on. A delivery without a profile has a
+//! lane of its own.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use tributary_model::{ProfileId, Timestamp};
+
+/// What has to go in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum LaneKey {
+    /// The deliveries of one profile.
+    Profile(ProfileId),
+    /// One delivery without a profile, by the sequence of its activation.
+    Alone(u64),
+}
+
+impl LaneKey {
+    pub(crate) fn of(sequence: u64, profile: Option<ProfileId>) -> Self {
+        profile.map_or(Self::Alone(sequence), Self::Profile)
+    }
+}
+
+/// What became of a delivery that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// It is in its lane, and goes when those before it have ended.
+    InLine,
+    /// One before it waits to be tried again: it has to join the queue behind that one.
+    Behind,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    /// One of it is under way, or handed out as ready.
+    busy: bool,
+    /// Its part of the retry queue, with the times when they are due.
+    waiting: BTreeMap<u64, Timestamp>,
+    /// Its entry in `Order::due`.
+    listed: Option<(Timestamp, u64)>,
+    /// Those not tried yet. Empty while `waiting` is not.
+    held: VecDeque<u64>,
+}
+
+/// The lanes of one destination, and who of them may go.
+#[derive(Debug, Default)]
+pub(crate) struct Order {
+    lanes: HashMap<LaneKey, Lane>,
+    ready: VecDeque<u64>,
+    due: BTreeSet<(Timestamp, u64)>,
+}
+
+impl Order {
+    /// A delivery was read. The caller answers [`Arrival::Behind`] with [`Order::wait`].
+    pub(crate) fn arrive(&mut self, key: LaneKey, sequence: u64) -> Arrival {
+        let lane = self.lanes.entry(key).or_default();
+        if !lane.waiting.is_empty() {
+            return Arrival::Behind;
+        }
+        lane.held.push_back(sequence);
+        self.settle(key);
+        Arrival::InLine
+    }
+
+    /// A delivery is in the retry queue, due at that time.
+    pub(crate) fn wait(&mut self, key: LaneKey, sequence: u64, due: Timestamp) {
+        self.lanes.entry(key).or_default().waiting.insert(sequence, due);
+        self.settle(key);
+    }
+
+    /// Takes the next one not tried before. Its lane is busy until [`Order::ended`] or [`Order::failed`].
+    pub(crate) fn take_ready(&mut self) -> Option<u64> {
+        self.ready.pop_front()
+    }
+
+    /// Whether one not tried before may go.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Takes the waiting one that has been due for longest. Its lane is busy until [`Order::ended`] or
+    /// [`Order::failed`].
+    pub(crate) fn take_due(&mut self, now: Timestamp, lane_of: impl Fn(u64) -> LaneKey) -> Option<u64> {
+        let (at, sequence) = *self.due.first()?;
+        if at > now {
+            return None;
+        }
+        self.due.pop_first();
+        if let Some(lane) = self.lanes.get_mut(&lane_of(sequence)) {
+            lane.busy = true;
+            lane.listed = None;
+        }
+        Some(sequence)
+    }
+
+    /// When the next waiting one is due.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// A delivery that was taken has ended.
+    pub(crate) fn ended(&mut self, key: LaneKey, sequence: u64) {
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.busy = false;
+            lane.waiting.remove(&sequence);
+        }
+        self.settle(key);
+    }
+
+    /// A delivery that was taken has failed and is due again at that time. Returns those of its lane that have
+    /// to join the queue behind it, in order; the caller puts each there with [`Order::wait`].
+    pub(crate) fn failed(&mut self, key: LaneKey, sequence: u64, due: Timestamp) -> VecDeque<u64> {
+        let lane = self.lanes.entry(key).or_default();
+        lane.busy = false;
+        lane.waiting.insert(sequence, due);
+        let held = std::mem::take(&mut lane.held);
+        self.settle(key);
+        held
+    }
+
+    /// Makes waiting ones due earlier: `earlier` is asked for each that is due later than `after`, and not
+    /// under way, and answers with the new time or nothing.
+    pub(crate) fn hasten(
+        &mut self,
+        after: Timestamp,
+        lane_of: impl Fn(u64) -> LaneKey,
+        mut earlier: impl FnMut(u64) -> Option<Timestamp>,
+    ) {
+        let later: Vec<_> = self.due.range((after, u64::MAX)..).copied().collect();
+        for (_, sequence) in later {
+            if let Some(due) = earlier(sequence) {
+                self.wait(lane_of(sequence), sequence, due);
+            }
+        }
+    }
+
+    /// Lists a lane's next one where it belongs, or drops an empty lane.
+    fn settle(&mut self, key: LaneKey) {
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        if let Some(listed) = lane.listed.take() {
+            self.due.remove(&listed);
+        }
+        if lane.busy {
+            return;
+        }
+        if let Some((&sequence, &due)) = lane.waiting.first_key_value() {
+            lane.listed = Some((due, sequence));
+            self.due.insert((due, sequence));
+        } else if let Some(sequence) = lane.held.pop_front() {
+            lane.busy = true;
+            self.ready.push_back(sequence);
+        } else {
+            self.lanes.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_micros(second * 1_000_000)
+    }
+
+    const A: LaneKey = LaneKey::Profile(ProfileId([1; 16]));
+    const B: LaneKey = LaneKey::Profile(ProfileId([2; 16]));
+
+    fn lane_of(sequence: u64) -> LaneKey {
+        if sequence < 100 { A } else { B }
+    }
+
+    #[test]
+    fn one_at_a_time_in_each_lane() {
+        let mut order = Order::default();
+        for sequence in [1, 2, 100, 3] {
+            assert_eq!(order.arrive(lane_of(sequence), sequence), Arrival::InLine);
+        }
+        assert_eq!(order.arrive(LaneKey::Alone(4), 4), Arrival::InLine);
+        let ready: Vec<_> = std::iter::from_fn(|| order.take_ready()).collect();
+        assert_eq!(ready, [1, 100, 4], "the first of each lane");
+        order.ended(A, 1);
+        assert_eq!(order.take_ready(), Some(2));
+        assert_eq!(order.take_ready(), None);
+        order.ended(A, 2);
+        order.ended(B, 100);
+        order.ended(LaneKey::Alone(4), 4);
+        assert_eq!(order.take_ready(), Some(3));
+        order.ended(A, 3);
+        assert!(order.lanes.is_empty(), "nothing is kept of lanes that are done");
+    }
+
+    #[test]
+    fn a_failure_holds_back_its_own_lane() {
+        let mut order = Order::default();
+        for sequence in [1, 2, 100] {
+            order.arrive(lane_of(sequence), sequence);
+        }
+        assert_eq!(order.take_ready(), Some(1));
+        let behind = order.failed(A, 1, at(10));
+        assert_eq!(behind, [2]);
+        order.wait(A, 2, at(0));
+        assert_eq!(order.arrive(A, 3), Arrival::Behind);
+        order.wait(A, 3, at(0));
+        assert_eq!(order.take_ready(), Some(100), "another lane goes on");
+        assert_eq!(order.take_due(at(9), lane_of), None, "2 and 3 wait behind 1, which is not due");
+        assert_eq!(order.take_due(at(10), lane_of), Some(1));
+        assert_eq!(order.take_due(at(10), lane_of), None, "1 is under way");
+        order.ended(A, 1);
+        assert_eq!(order.take_due(at(10), lane_of), Some(2));
+        order.ended(A, 2);
+        assert_eq!(order.take_due(at(10), lane_of), Some(3));
+    }
+
+    #[test]
+    fn waiting_ones_can_be_hastened() {
+        let mut order = Order::default();
+        order.wait(A, 1, at(600));
+        order.wait(B, 100, at(700));
+        order.hasten(at(5), lane_of, |sequence| (sequence == 100).then(|| at(2)));
+        assert_eq!(order.take_due(at(2), lane_of), Some(100));
+        assert_eq!(order.next_due(), Some(at(600)));
+    }
+
+    #[test]
+    fn an_earlier_one_goes_before_those_that_wait() {
+        let mut order = Order::default();
+        order.wait(A, 7, at(600));
+        assert_eq!(order.arrive(A, 5), Arrival::Behind);
+        order.wait(A, 5, at(0));
+        assert_eq!(order.take_due(at(1), lane_of), Some(5));
+    }
+}

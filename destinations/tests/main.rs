@@ -1,0 +1,9 @@
+//! The engine against real receivers on loopback, with a clock that the tests drive.
+
+mod conservation;
+mod delivering;
+mod harness;
+mod isolation;
+mod receiver;
+mod retrying;
+mod switching;

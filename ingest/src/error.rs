@@ -1,0 +1,135 @@
+//! Why a request is refused whole.
+
+use tributary_eventlog::AppendError;
+use tributary_model::ErrorCode;
+use tributary_proto::json::BodyError;
+
+/// Why a request is refused whole. None of its events was taken.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// No write key, neither in the header nor in the body.
+    #[error("no write key: send it as the user name of Basic authorization, or as `writeKey` in the body")]
+    MissingWriteKey,
+    /// The `Authorization` header holds no write key that can be read.
+    #[error(
+        "the authorization header can't be read: send `Basic` and the base64 text of the write key and a colon"
+    )]
+    MalformedAuthorization,
+    /// No enabled source has this write key.
+    #[error("the write key is unknown or its source is disabled")]
+    UnknownWriteKey,
+    /// A body coded in a way that is not supported.
+    #[error("content encoding is not supported: send gzip, or none")]
+    UnsupportedEncoding,
+    /// The body ended early or its framing is broken.
+    #[error("the body did not arrive whole")]
+    BodyBroken,
+    /// The body took too long to arrive.
+    #[error("the body did not arrive within {seconds} s")]
+    BodyTimeout {
+        /// The limit.
+        seconds: u64,
+    },
+    /// Coded as gzip, but can't be decoded.
+    #[error("the body is not valid gzip")]
+    NotGzip,
+    /// More bytes than the limit as sent.
+    #[error("the body is larger than the limit of {limit} bytes; send fewer events at once")]
+    BodyTooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// More bytes than the limit once decoded.
+    #[error("the decoded body is larger than the limit of {limit} bytes; send fewer events at once")]
+    DecodedTooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// Grows too much when decoded.
+    #[error("the decoded body is more than {ratio} times as large as the one sent")]
+    RatioTooHigh {
+        /// The limit.
+        ratio: usize,
+    },
+    /// Too many events.
+    #[error("the batch holds {len} events; the limit is {limit}")]
+    BatchTooLarge {
+        /// Events in the batch.
+        len: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The defaults of a batch, repeated in each event, amount to too much.
+    #[error(
+        "`context` and `integrations` of the batch add more than {limit} bytes to its events; send fewer events at once"
+    )]
+    DefaultsTooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// No body that can be taken apart.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// Bodies in work take all the memory that they may.
+    #[error("too many requests are being worked on; try again")]
+    InFlightFull,
+    /// A log refused the events.
+    #[error("events can't be stored at the moment: {0}")]
+    Log(#[from] AppendError),
+    /// Our own fault: work was abandoned.
+    #[error("the request was not completed")]
+    Abandoned,
+}
+
+impl IngestError {
+    /// What kind of failure it is.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::MissingWriteKey | Self::MalformedAuthorization | Self::UnknownWriteKey => {
+                ErrorCode::Unauthenticated
+            }
+            Self::UnsupportedEncoding | Self::BodyBroken | Self::NotGzip | Self::Body(_) => {
+                ErrorCode::InvalidRequest
+            }
+            Self::BodyTooLarge { .. }
+            | Self::DecodedTooLarge { .. }
+            | Self::RatioTooHigh { .. }
+            | Self::BatchTooLarge { .. }
+            | Self::DefaultsTooLarge { .. } => ErrorCode::TooLarge,
+            Self::BodyTimeout { .. } | Self::InFlightFull => ErrorCode::Unavailable,
+            Self::Log(why) => why.code(),
+            Self::Abandoned => ErrorCode::Internal,
+        }
+    }
+
+    /// After how many seconds the client should try again, if that makes sense.
+    pub fn retry_after_seconds(&self) -> Option<u32> {
+        match self {
+            Self::Log(why) => why.retry_after_seconds(),
+            _ if self.code() == ErrorCode::Unavailable => Some(1),
+            _ => None,
+        }
+    }
+
+    /// The name of the limit that was hit, if it was one.
+    pub fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::BodyTooLarge { .. } => Some("wire_bytes_max"),
+            Self::DecodedTooLarge { .. } => Some("decoded_bytes_max"),
+            Self::RatioTooHigh { .. } => Some("inflate_ratio_max"),
+            Self::BatchTooLarge { .. } => Some("batch_events_max"),
+            Self::DefaultsTooLarge { .. } => Some("defaults_bytes_max"),
+            Self::InFlightFull => Some("in_flight_bytes_max"),
+            Self::BodyTimeout { .. } => Some("body_read_timeout"),
+            Self::MissingWriteKey
+            | Self::MalformedAuthorization
+            | Self::UnknownWriteKey
+            | Self::UnsupportedEncoding
+            | Self::BodyBroken
+            | Self::NotGzip
+            | Self::Body(_)
+            | Self::Log(_)
+            | Self::Abandoned => None,
+        }
+    }
+}

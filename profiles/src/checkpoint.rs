@@ -1,0 +1,217 @@
+//! Checkpoints: how the projector's changes reach the store whole or not at all.
+//!
+//! A checkpoint is one redo record, written and fsynced in segment files of its own: a header, the changed
+//! entries in parts of about [`PART_BYTES`], a trailer that counts them. Only then a thread of its own puts it into the
+//! store, sorted by key, makes the store durable, and drops the record. A restart first applies whole records
+//! that are left (doing so twice is harmless) and passes over one without its trailer.
+//!
+//! What it leaves out: when to make a checkpoint, and that activations are durable before it; both are the
+//! projector's.
+
+use crate::codec::{Checkpoint, Value};
+use crate::key::Key;
+use crate::state::{Changes, State};
+use crate::store::{Change, Store, StoreError};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::sync::Arc;
+use tributary_eventlog::segment::{RealFs, SegmentLog, SegmentOptions};
+
+/// About how many bytes of changes go into one entry of a redo record or snapshot.
+pub const PART_BYTES: usize = 1 << 20;
+
+/// The redo log failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The redo log can't be opened.
+    #[error("the redo log can't be opened")]
+    Open(#[from] tributary_eventlog::segment::OpenError),
+    /// The redo log can't be read.
+    #[error("the redo log can't be read")]
+    Read(#[from] tributary_eventlog::ReadError),
+    /// The redo log can't be written.
+    #[error("the redo log can't be written")]
+    Write(#[source] std::io::Error),
+    /// An entry is not in the form that this version writes.
+    #[error("a redo record is damaged")]
+    Damaged,
+    /// The state store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One entry of a redo log or of a snapshot.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Part {
+    /// The first entry.
+    Header(Header),
+    /// Changed entries: key, and value unless removed.
+    Changes(Vec<(Vec<u8>, Option<Vec<u8>>)>),
+    /// The last entry: how many changes there were.
+    Trailer {
+        /// The number of changes over all parts.
+        changes: u64,
+    },
+}
+
+/// What a redo record or snapshot is about.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// The version of this form.
+    pub(crate) format: u8,
+    /// Up to where the log is applied once this is.
+    pub(crate) checkpoint: Checkpoint,
+    /// The hash key under which profile ids were made; see [`tributary_model::HashKey::fingerprint`].
+    pub(crate) hash_key: String,
+}
+
+pub(crate) const FORMAT: u8 = 1;
+
+impl Part {
+    pub(crate) fn encode(&self) -> Bytes {
+        postcard::to_allocvec(self).expect("plain values can be written").into()
+    }
+
+    pub(crate) fn decode(bytes: &Bytes) -> Result<Self, CheckpointError> {
+        postcard::from_bytes(bytes).map_err(|_| CheckpointError::Damaged)
+    }
+}
+
+/// The options for redo and snapshot files.
+pub(crate) fn segment_options() -> SegmentOptions {
+    SegmentOptions::default()
+}
+
+/// Puts checkpoints into the store, one at a time.
+pub struct Checkpointer {
+    redo: SegmentLog,
+    store: Arc<dyn Store>,
+    hash_key: String,
+}
+
+impl Checkpointer {
+    /// Opens the redo log in this directory and applies what is left in it. Answers with the position from
+    /// which the log has to be read.
+    ///
+    /// # Errors
+    /// If the redo log or the store fails.
+    pub fn open(
+        directory: &Path,
+        store: Arc<dyn Store>,
+        hash_key: String,
+    ) -> Result<(Self, Checkpoint), CheckpointError> {
+        let redo = SegmentLog::open(Arc::new(RealFs), directory, segment_options())?;
+        let mut this = Self { redo, store, hash_key };
+        this.recover()?;
+        let checkpoint = match this.store.get(&Key::checkpoint())? {
+            Some(bytes) => match Value::decode(crate::key::Tag::Checkpoint, &bytes) {
+                Ok(Value::Checkpoint(checkpoint)) => checkpoint,
+                Ok(_) => return Err(CheckpointError::Damaged),
+                Err(error) => return Err(StoreError::from(error).into()),
+            },
+            None => Checkpoint::default(),
+        };
+        Ok((this, checkpoint))
+    }
+
+    /// Writes one checkpoint: redo record, fsync, store, fsync, record dropped. `recoverable` is called as
+    /// soon as the redo record is durable: from then on a crash changes nothing.
+    ///
+    /// # Errors
+    /// If the redo log or the store fails. The redo record, once durable, is applied at the next start.
+    pub fn write(
+        &mut self,
+        changes: &Changes,
+        checkpoint: Checkpoint,
+        recoverable: impl FnOnce(),
+    ) -> Result<(), CheckpointError> {
+        let mut sorted: Vec<Change> =
+            changes.iter().map(|(key, value)| (key.clone(), value.as_ref().map(Value::encode))).collect();
+        sorted.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        // The position goes last, as any other entry of the store.
+        sorted.push((Key::checkpoint(), Some(Value::Checkpoint(checkpoint).encode())));
+        let header = Header { format: FORMAT, checkpoint, hash_key: self.hash_key.clone() };
+        self.redo.append(&record(header, &sorted)).map_err(CheckpointError::Write)?;
+        self.redo.sync().map_err(CheckpointError::Write)?;
+        recoverable();
+        self.apply(&sorted)?;
+        Ok(())
+    }
+
+    fn apply(&mut self, changes: &[Change]) -> Result<(), CheckpointError> {
+        self.store.apply(changes)?;
+        self.store.make_durable()?;
+        self.redo.clear().map_err(CheckpointError::Write)
+    }
+
+    fn recover(&mut self) -> Result<(), CheckpointError> {
+        let bounds = self.redo.bounds();
+        let mut next = bounds.first;
+        let mut pending: Option<Vec<Change>> = None;
+        let mut applied = false;
+        while next < bounds.end {
+            for entry in self.redo.read(next, PART_BYTES)? {
+                next = entry.sequence + 1;
+                match Part::decode(&entry.bytes)? {
+                    Part::Header(header) if header.format == FORMAT => pending = Some(Vec::new()),
+                    Part::Header(_) => return Err(CheckpointError::Damaged),
+                    Part::Changes(changes) => {
+                        if let Some(pending) = &mut pending {
+                            pending.extend(changes.into_iter().map(|(k, v)| (Key::from_stored(&k), v)));
+                        }
+                    }
+                    Part::Trailer { changes } => {
+                        if let Some(pending) = pending.take().filter(|p| p.len() as u64 == changes) {
+                            self.store.apply(&pending)?;
+                            applied = true;
+                        }
+                    }
+                }
+            }
+        }
+        if applied {
+            self.store.make_durable()?;
+        }
+        if bounds.end > bounds.first {
+            self.redo.clear().map_err(CheckpointError::Write)?;
+        }
+        Ok(())
+    }
+}
+
+/// The entries of one redo record or snapshot.
+fn record(header: Header, changes: &[Change]) -> Vec<Bytes> {
+    let mut entries = vec![Part::Header(header).encode()];
+    let mut part = Vec::new();
+    let mut bytes = 0;
+    for (key, value) in changes {
+        bytes += key.as_bytes().len() + value.as_ref().map_or(0, Vec::len);
+        part.push((key.as_bytes().to_vec(), value.clone()));
+        if bytes >= PART_BYTES {
+            entries.push(Part::Changes(std::mem::take(&mut part)).encode());
+            bytes = 0;
+        }
+    }
+    if !part.is_empty() {
+        entries.push(Part::Changes(part).encode());
+    }
+    entries.push(Part::Trailer { changes: changes.len() as u64 }.encode());
+    entries
+}
+
+/// Takes what `state` has changed and puts it into the store, all in this thread. For the last checkpoint
+/// before a stop, and for tests.
+///
+/// # Errors
+/// If the redo log or the store fails.
+pub(crate) fn write_now(
+    checkpointer: &mut Checkpointer,
+    state: &State,
+    checkpoint: Checkpoint,
+) -> Result<(), CheckpointError> {
+    let changes = state.begin_checkpoint();
+    checkpointer.write(&changes, checkpoint, || {})?;
+    state.end_checkpoint();
+    Ok(())
+}

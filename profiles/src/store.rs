@@ -1,0 +1,99 @@
+//! The trait behind which the state store stands.
+
+use crate::key::Key;
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
+/// A change of one entry: its new stored value, or `None` to remove it.
+pub type Change = (Key, Option<Vec<u8>>);
+
+/// The state store failed. Its content can be made again from a snapshot and the log.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database said so.
+    #[error("the state store failed")]
+    Sled(#[from] sled::Error),
+    /// The database panicked while it was opened.
+    #[error("the state store gave up: {0}")]
+    Panicked(String),
+    /// The file system said so.
+    #[error("the state store's file can't be made durable")]
+    Io(#[from] std::io::Error),
+    /// A value lacks some of its parts.
+    #[error("a stored value lacks some of its parts")]
+    Incomplete,
+    /// A value can't be read.
+    #[error(transparent)]
+    Codec(#[from] crate::codec::CodecError),
+}
+
+/// An ordered map from keys to bytes. Not transactional: the redo record makes a checkpoint atomic.
+pub trait Store: Send + Sync + 'static {
+    /// The value under a key.
+    ///
+    /// # Errors
+    /// If the store fails.
+    fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Makes changes, in small steps; other threads may see some before the rest. Doing it again is harmless.
+    ///
+    /// # Errors
+    /// If the store fails; some changes may have been made.
+    fn apply(&self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// Calls `visit` with every entry whose key begins with `prefix`, in the order of keys.
+    ///
+    /// # Errors
+    /// If the store fails, or whatever `visit` returns.
+    fn scan(
+        &self,
+        prefix: &[u8],
+        visit: &mut dyn FnMut(Key, Vec<u8>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError>;
+
+    /// Returns once everything applied so far survives a loss of power.
+    ///
+    /// # Errors
+    /// If it could not be written.
+    fn make_durable(&self) -> Result<(), StoreError>;
+}
+
+/// A store in memory, for tests.
+#[derive(Debug, Default)]
+pub struct MemoryStore(RwLock<BTreeMap<Key, Vec<u8>>>);
+
+impl Store for MemoryStore {
+    fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned())
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
+        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for (key, value) in changes {
+            match value {
+                Some(value) => entries.insert(key.clone(), value.clone()),
+                None => entries.remove(key),
+            };
+        }
+        Ok(())
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        visit: &mut dyn FnMut(Key, Vec<u8>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        for (key, value) in entries.range(Key::from_stored(prefix)..) {
+            if !key.as_bytes().starts_with(prefix) {
+                break;
+            }
+            visit(key.clone(), value.clone())?;
+        }
+        Ok(())
+    }
+
+    fn make_durable(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,408 @@
+//! Properties of projection, against the slow reference and through real sled, redo records and indexes.
+
+use crate::checkpoint::write_now;
+use crate::generation::{Generation, StatePaths};
+use crate::key::Key;
+use crate::machine::Machine;
+use crate::projector::{Projector, ProjectorOptions, ProjectorParts};
+use crate::reader::ProfileReader;
+use crate::reference::{self, ExpectedProfile, Reference};
+use crate::state::State;
+use bytes::Bytes;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tributary_eventlog::index::{EventOrder, EventQuery, IndexOptions, Indexes};
+use tributary_eventlog::{EventLog, MemoryLog};
+use tributary_model::event::AcceptedEvent;
+use tributary_model::{
+    Activation, EventKind, HashKey, Identifier, Marks, MessageId, ProfileId, Record, SourceId, Timestamp,
+    WorkspaceId,
+};
+
+const CACHE: u64 = 10 << 20;
+const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+const HOUR: i64 = 3_600_000_000;
+
+/// What an event is made of; small pools, so that everything collides.
+#[derive(Debug, Clone)]
+struct Sketch {
+    workspace: u32,
+    source: u32,
+    kind: EventKind,
+    user: Option<u8>,
+    email: Option<u8>,
+    device: Option<u8>,
+    message: u8,
+    /// Hours since the event before arrived; may be negative, as clocks are.
+    later: i16,
+    /// Hours before arrival.
+    age: u8,
+    traits: Vec<(u8, Option<u8>)>,
+}
+
+fn sketch() -> impl Strategy<Value = Sketch> {
+    let ids = (proptest::option::of(0..4u8), proptest::option::of(0..4u8), proptest::option::of(0..9u8));
+    let kind = prop_oneof![
+        4 => Just(EventKind::Identify),
+        4 => Just(EventKind::Track),
+        1 => Just(EventKind::Page),
+        1 => Just(EventKind::Group),
+        1 => Just(EventKind::Alias),
+    ];
+    let traits = proptest::collection::vec((0..4u8, proptest::option::of(0..5u8)), 0..4);
+    let later = prop_oneof![8 => 0..3i16, 1 => -2..0i16, 1 => 100..200i16];
+    (1..3u32, 1..3u32, kind, ids, any::<u8>(), later, 0..50u8, traits).prop_map(
+        |(workspace, source, kind, (user, email, device), message, later, age, traits)| Sketch {
+            workspace,
+            source,
+            kind,
+            // Every event has at least one of the two.
+            user: user.or(if device.is_none() { Some(0) } else { None }),
+            email,
+            device,
+            message,
+            later,
+            age,
+            traits,
+        },
+    )
+}
+
+/// The record of a sketch, and the time of its arrival.
+fn record(sketch: &Sketch, received_at: Timestamp) -> Bytes {
+    let mut body = serde_json::json!({"type": sketch.kind.name(), "messageId": format!("m{}", sketch.message)});
+    if let Some(user) = sketch.user {
+        body["userId"] = format!("u{user}").into();
+    }
+    if let Some(device) = sketch.device {
+        body["anonymousId"] = format!("d{device}").into();
+    }
+    let mut traits = serde_json::Map::new();
+    for (name, value) in &sketch.traits {
+        traits.insert(format!("t{name}"), value.map_or(serde_json::Value::Null, Into::into));
+    }
+    if let Some(email) = sketch.email {
+        let place = if sketch.kind == EventKind::Identify { &mut traits } else {
+            body["context"] = serde_json::json!({"traits": {}});
+            body["context"]["traits"].as_object_mut().expect("just made")
+        };
+        place.insert("email".into(), format!("E{email}@x.y").into());
+    }
+    body["traits"] = traits.into();
+    let event = AcceptedEvent {
+        workspace: WorkspaceId(sketch.workspace),
+        workspace_version: 1,
+        source: SourceId(sketch.source),
+        kind: sketch.kind,
+        message_id: MessageId::parse(&format!("m{}", sketch.message)).expect("a message id"),
+        received_at,
+        event_time: received_at.plus_micros(-i64::from(sketch.age) * HOUR),
+        marks: Marks::default(),
+        anchor_hash: None,
+        payload: body.to_string().into(),
+    };
+    Record::from_event(event).encode()
+}
+
+fn records(sketches: &[Sketch]) -> Vec<Bytes> {
+    let mut now = START;
+    let mut made = Vec::new();
+    for sketch in sketches {
+        now = now.plus_micros(i64::from(sketch.later) * HOUR);
+        made.push(record(sketch, now));
+    }
+    made
+}
+
+fn hash_key() -> HashKey {
+    HashKey::derive(b"a test's root key")
+}
+
+fn append(log: &dyn EventLog, entries: Vec<Bytes>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(log.append(entries)).expect("memory takes everything");
+}
+
+fn reference(records: &[Bytes]) -> Reference {
+    let mut reference = Reference::new(hash_key());
+    for (sequence, bytes) in records.iter().enumerate() {
+        reference.apply(sequence as u64, &Record::decode(bytes).expect("a record"));
+    }
+    reference
+}
+
+fn open_indexes(directory: &Path) -> Arc<Indexes> {
+    let db = fjall::Database::builder(directory.join("index")).worker_threads(2).open().expect("fjall opens");
+    Arc::new(Indexes::open(db, IndexOptions::default()).expect("the indexes open"))
+}
+
+/// Every profile of a workspace as it is stored.
+fn stored_profiles(state: &State, workspace: WorkspaceId) -> BTreeMap<ProfileId, ExpectedProfile> {
+    reference::stored_profiles(&**state.store(), workspace).expect("readable")
+}
+
+/// Everything in the store, byte for byte.
+fn dump(state: &State) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut entries = BTreeMap::new();
+    let visit = &mut |key: Key, value| {
+        entries.insert(key.as_bytes().to_vec(), value);
+        Ok(())
+    };
+    state.store().scan(&[], visit).expect("readable");
+    entries
+}
+
+fn activations(log: &dyn EventLog) -> Vec<Activation> {
+    let bounds = log.bounds();
+    let mut found = Vec::new();
+    let mut next = bounds.first;
+    while next < bounds.end {
+        for entry in log.read(next, 1 << 20).expect("readable") {
+            next = entry.sequence + 1;
+            found.push(Activation::decode(&entry.bytes).expect("an activation"));
+        }
+    }
+    found
+}
+
+/// Runs the real projector over the log until it has read it all, then stops it.
+fn run_projector(directory: &Path, events: &Arc<MemoryLog>, activations: &Arc<MemoryLog>) {
+    let projector = start_projector(directory, events, activations);
+    projector.stop().expect("a clean stop");
+}
+
+fn start_projector(directory: &Path, events: &Arc<MemoryLog>, activations: &Arc<MemoryLog>) -> Projector {
+    let options = ProjectorOptions {
+        store_cache_bytes: CACHE,
+        checkpoint_interval: Duration::from_millis(1),
+        ..ProjectorOptions::new(StatePaths::within(directory))
+    };
+    let parts = ProjectorParts {
+        events: Arc::clone(events) as Arc<dyn EventLog>,
+        activations: Arc::clone(activations) as Arc<dyn EventLog>,
+        indexes: open_indexes(directory),
+        hash_key: hash_key(),
+    };
+    Projector::start(options, parts, |error| panic!("the projector ended: {error}")).expect("it starts")
+}
+
+/// Projects `from..to` by hand and breaks off without a last checkpoint, as a crash would.
+fn run_until_crash(directory: &Path, records: &[Bytes], to: usize, checkpoints: &BTreeSet<usize>) {
+    let indexes = open_indexes(directory);
+    let paths = StatePaths::within(directory);
+    let mut generation = Generation::open(&paths, &hash_key(), CACHE).expect("it opens");
+    let state = Arc::new(State::new(Arc::clone(&generation.store), CACHE, CACHE));
+    let checkpoint = generation.checkpoint;
+    let mut machine = Machine::new(Arc::clone(&state), Arc::clone(&indexes), hash_key(), checkpoint);
+    let next = checkpoint.next as usize;
+    for at in indexes.watermark() as usize..next {
+        machine.index_only(at as u64, 0, &records[at]).expect("indexed");
+    }
+    for at in next..to.max(next) {
+        machine.apply(at as u64, 0, &records[at]).expect("applied");
+        if checkpoints.contains(&at) {
+            let _activations = machine.publish();
+            write_now(&mut generation.checkpointer, &state, machine.checkpoint()).expect("written");
+            if at % 2 == 0 {
+                indexes.flush(machine.checkpoint().next).expect("flushed");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// For any events: what the projector stores and writes is what the slow reference says, two workspaces
+    /// with equal identifiers included, and profiles read back through the reader.
+    #[test]
+    fn projection_agrees_with_the_reference(sketches in proptest::collection::vec(sketch(), 1..120)) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let records = records(&sketches);
+        let (events, written) = (Arc::new(MemoryLog::new()), Arc::new(MemoryLog::new()));
+        append(&*events, records.clone());
+        let expected = reference(&records);
+
+        let projector = start_projector(directory.path(), &events, &written);
+        projector.stop().expect("a clean stop");
+        for workspace in [WorkspaceId(1), WorkspaceId(2)] {
+            prop_assert_eq!(stored_profiles(projector.state(), workspace), expected.profiles(workspace));
+        }
+        prop_assert_eq!(activations(&*written), expected.activations);
+    }
+
+    /// For any events: the same log gives byte-equal state and the same activations, however the run was cut,
+    /// by stops and by crashes with and without checkpoints and index writes before them.
+    #[test]
+    fn restarts_change_nothing(
+        sketches in proptest::collection::vec(sketch(), 1..60),
+        cuts in proptest::collection::vec((0..60usize, proptest::collection::btree_set(0..60usize, 0..4)), 0..3),
+    ) {
+        let records = records(&sketches);
+        let whole = tempfile::tempdir().expect("a directory");
+        let (events, undisturbed) = (Arc::new(MemoryLog::new()), Arc::new(MemoryLog::new()));
+        append(&*events, records.clone());
+        let projector = start_projector(whole.path(), &events, &undisturbed);
+        projector.stop().expect("a clean stop");
+
+        let cut = tempfile::tempdir().expect("a directory");
+        for (to, checkpoints) in &cuts {
+            run_until_crash(cut.path(), &records, (*to).min(records.len()), checkpoints);
+        }
+        let (part, written) = (Arc::new(MemoryLog::new()), Arc::new(MemoryLog::new()));
+        let half = records.len() / 2;
+        let covered = cuts.iter().map(|(to, _)| (*to).min(records.len())).max().unwrap_or(0);
+        append(&*part, records[..half.max(covered)].to_vec());
+        run_projector(cut.path(), &part, &written);
+        append(&*part, records[half.max(covered)..].to_vec());
+        let again = start_projector(cut.path(), &part, &written);
+        again.stop().expect("a clean stop");
+
+        prop_assert_eq!(dump(again.state()), dump(projector.state()));
+        // The crashes above wrote no activations, so only what came after the last checkpoint is there.
+        let (all, got) = (activations(&*undisturbed), activations(&*written));
+        prop_assert!(all.ends_with(&got), "no activation is doubled or out of order");
+    }
+
+    /// Where no limit is reached: any order of arrival and any repetition gives the same profile.
+    #[test]
+    fn order_and_repetition_do_not_matter(
+        sketches in proptest::collection::vec(sketch(), 1..40).prop_flat_map(|sketches| {
+            let made: Vec<Sketch> = sketches
+                .into_iter()
+                .enumerate()
+                .map(|(at, sketch)| Sketch {
+                    workspace: 1,
+                    source: 1,
+                    // One person with few ids: no limit is met. Every event is another message.
+                    user: Some(0),
+                    email: sketch.email.map(|_| 0),
+                    device: sketch.device.map(|device| device % 3),
+                    message: at as u8,
+                    later: 0,
+                    ..sketch
+                })
+                .collect();
+            let repeats = proptest::collection::vec(0..made.len(), 0..20);
+            let order = Just((0..made.len()).collect::<Vec<_>>()).prop_shuffle();
+            (Just(made), order, repeats)
+        })
+    ) {
+        let (made, order, repeats) = sketches;
+        let straight = records(&made);
+        let shuffled: Vec<Bytes> =
+            order.iter().chain(&repeats).map(|at| straight[*at].clone()).collect();
+        let mut seen = Vec::new();
+        for records in [straight, shuffled] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let (events, written) = (Arc::new(MemoryLog::new()), Arc::new(MemoryLog::new()));
+            append(&*events, records);
+            let projector = start_projector(directory.path(), &events, &written);
+            projector.stop().expect("a clean stop");
+            let profiles = stored_profiles(projector.state(), WorkspaceId(1));
+            seen.push(profiles.into_values().collect::<Vec<_>>());
+        }
+        prop_assert_eq!(&seen[0], &seen[1]);
+    }
+
+    /// Events of a profile come newest first, each once, over all its fragments.
+    #[test]
+    fn events_of_a_profile_are_found(sketches in proptest::collection::vec(sketch(), 1..80)) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let records = records(&sketches);
+        let (events, written) = (Arc::new(MemoryLog::new()), Arc::new(MemoryLog::new()));
+        append(&*events, records.clone());
+        let expected = reference(&records);
+        let options = ProjectorOptions::new(StatePaths::within(directory.path()));
+        let indexes = open_indexes(directory.path());
+        let parts = ProjectorParts {
+            events: events.clone(),
+            activations: written,
+            indexes: Arc::clone(&indexes),
+            hash_key: hash_key(),
+        };
+        let projector = Projector::start(options, parts, |error| panic!("{error}")).expect("it starts");
+        let end = records.len() as u64;
+        let mut progress = projector.progress();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(progress.wait_for(|progress| progress.visible == end)).expect("it goes on");
+
+        let reader = ProfileReader::new(Arc::clone(projector.state()), indexes, events, hash_key());
+        for workspace in [WorkspaceId(1), WorkspaceId(2)] {
+            for (id, profile) in expected.profiles(workspace) {
+                for text in &profile.identifiers {
+                    let (namespace, value) = text.split_once(':').expect("an identifier's text");
+                    let found = reader.find(workspace, namespace, value).expect("readable").expect("known");
+                    prop_assert_eq!(found.id, id);
+                    prop_assert_eq!(found.view.merged.counts, profile.counts);
+                    let query = EventQuery {
+                        start: None,
+                        end: None,
+                        order: EventOrder::Newest,
+                        after: None,
+                        limit: 1000,
+                        first_sequence: 0,
+                    };
+                    let got = reader.events(workspace, &found.view.profile, query).expect("readable");
+                    let got: Vec<u64> = got.iter().map(|entry| entry.sequence).collect();
+                    prop_assert_eq!(got, expected.events_of(workspace, &found.view.profile.members));
+                }
+                let by_id = reader.find(workspace, "profile_id", &id.to_string()).expect("readable");
+                prop_assert_eq!(by_id.map(|found| found.id), Some(id));
+            }
+        }
+        projector.stop().expect("a clean stop");
+    }
+}
+
+/// Ids of profiles that were merged away keep finding the profile, also after several merges.
+#[test]
+fn merged_away_ids_keep_resolving() {
+    let event = |kind, user: Option<u8>, device: Option<u8>, message| Sketch {
+        workspace: 1,
+        source: 1,
+        kind,
+        user,
+        email: None,
+        device,
+        message,
+        later: 1,
+        age: 0,
+        traits: Vec::new(),
+    };
+    let sketches = [
+        event(EventKind::Track, None, Some(1), 1),
+        event(EventKind::Track, None, Some(2), 2),
+        event(EventKind::Track, None, Some(3), 3),
+        event(EventKind::Identify, Some(1), Some(3), 4),
+        event(EventKind::Identify, Some(1), Some(2), 5),
+        event(EventKind::Identify, Some(1), Some(1), 6),
+    ];
+    let directory = tempfile::tempdir().expect("a directory");
+    let (events, written) = (Arc::new(MemoryLog::new()), Arc::new(MemoryLog::new()));
+    append(&*events, records(&sketches));
+    let projector = start_projector(directory.path(), &events, &written);
+    projector.stop().expect("a clean stop");
+    let reader =
+        ProfileReader::new(Arc::clone(projector.state()), open_second(), events, hash_key());
+    let key = hash_key();
+    let mut ids = BTreeSet::new();
+    for device in ["d1", "d2", "d3"] {
+        let identifier = Identifier::parse(tributary_model::Namespace::ANONYMOUS_ID, device).expect("an id");
+        let node = tributary_model::NodeKey::first_epoch(identifier);
+        let created = key.profile_id(WorkspaceId(1), &node).to_string();
+        let found = reader.find(WorkspaceId(1), "profile_id", &created).expect("readable").expect("known");
+        assert_eq!(found.view.profile.members.len(), 4, "{device}");
+        ids.insert(found.id);
+    }
+    assert_eq!(ids.len(), 1, "one profile, the oldest");
+}
+
+/// Indexes that nothing was written to; for a reader that is asked for no events.
+fn open_second() -> Arc<Indexes> {
+    let directory = tempfile::tempdir().expect("a directory");
+    open_indexes(&directory.keep())
+}

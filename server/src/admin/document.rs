@@ -1,0 +1,121 @@
+//! A workspace changed as one document: what is sent against what is there.
+
+use std::collections::HashSet;
+use std::str::FromStr;
+
+use tributary_model::ErrorCode;
+
+use super::dto::{
+    DestinationNew, DestinationPatch, DestinationPut, DocumentPut, SourceNew, SourcePatch, SourcePut,
+};
+use super::edit::{Editor, invalid};
+use super::settings::Unsent;
+use crate::workspaces::{Draft, Refusal};
+
+/// Whether the caller may give a workspace another name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Renaming {
+    /// It holds the first token.
+    Allowed,
+    /// It does not.
+    Refused,
+}
+
+/// Brings the draft to what the document says.
+pub(super) fn replace(
+    editor: &Editor,
+    draft: &mut Draft,
+    put: DocumentPut,
+    renaming: Renaming,
+) -> Result<String, Refusal> {
+    if put.id.is_some_and(|id| id != draft.workspace.id.to_string()) {
+        return Err(invalid(format!("`id`: the token belongs to workspace {}", draft.workspace.id)));
+    }
+    if put.identity.is_some_and(|identity| identity != draft.workspace.identity) {
+        return Err(invalid("`identity` can't be changed here; send it as it is, or leave it out"));
+    }
+    if let Some(name) = put.name.filter(|name| *name != draft.workspace.name) {
+        if renaming == Renaming::Refused {
+            let message = "`name`: only the first token may rename a workspace";
+            return Err(Refusal::new(ErrorCode::Forbidden, message));
+        }
+        draft.workspace.name = name;
+    }
+    let sources = ids("sources", "source", put.sources.iter().map(|put| put.id.as_deref()), |id| {
+        draft.workspace.source(id).is_some()
+    })?;
+    let destinations =
+        ids("destinations", "destination", put.destinations.iter().map(|put| put.id.as_deref()), |id| {
+            draft.workspace.destination(id).is_some()
+        })?;
+    let kept: HashSet<_> = sources.iter().flatten().copied().collect();
+    draft.workspace.sources.retain(|source| kept.contains(&source.id));
+    let kept: HashSet<_> = destinations.iter().flatten().copied().collect();
+    draft.workspace.destinations.retain(|destination| kept.contains(&destination.id));
+    for (index, (put, id)) in put.sources.into_iter().zip(sources).enumerate() {
+        let SourcePut { name, write_key, enabled, .. } = put;
+        let done = match id {
+            Some(id) => editor.patch_source(draft, id, SourcePatch { name: Some(name), write_key, enabled }),
+            None => editor.create_source(draft, SourceNew { name, write_key, enabled }).map(drop),
+        };
+        done.map_err(|refusal| within("sources", index, refusal))?;
+    }
+    for (index, (put, id)) in put.destinations.into_iter().zip(destinations).enumerate() {
+        let done = match id {
+            Some(id) => put_destination(editor, draft, id, put),
+            None => {
+                let DestinationPut { definition, name, enabled, settings, .. } = put;
+                let new = DestinationNew { definition, name, enabled, settings };
+                editor.create_destination(draft, new).map(drop)
+            }
+        };
+        done.map_err(|refusal| within("destinations", index, refusal))?;
+    }
+    Ok("workspace replaced as a document".to_owned())
+}
+
+fn put_destination(
+    editor: &Editor,
+    draft: &mut Draft,
+    id: tributary_model::DestinationId,
+    put: DestinationPut,
+) -> Result<(), Refusal> {
+    let known = draft.workspace.destination(id).map(|destination| destination.definition.as_str());
+    if known != Some(put.definition.as_str()) {
+        return Err(invalid("`definition` can't be changed; create another destination"));
+    }
+    let patch = DestinationPatch {
+        name: Some(put.name),
+        enabled: put.enabled,
+        resume: None,
+        settings: Some(put.settings),
+    };
+    editor.patch_destination(draft, id, patch, Unsent::Dropped)
+}
+
+/// Reads the ids of entries: each known, and none twice.
+fn ids<'a, T: FromStr + Copy + Eq + std::hash::Hash>(
+    list: &str,
+    what: &str,
+    texts: impl Iterator<Item = Option<&'a str>>,
+    known: impl Fn(T) -> bool,
+) -> Result<Vec<Option<T>>, Refusal> {
+    let mut seen = HashSet::new();
+    let read = |(index, text): (usize, Option<&str>)| {
+        let Some(text) = text else { return Ok(None) };
+        let id = text.parse().ok().filter(|id| known(*id)).ok_or_else(|| {
+            invalid(format!(
+                "`{list}[{index}].id`: there is no {what} {text}; leave the id out to create one"
+            ))
+        })?;
+        if !seen.insert(id) {
+            return Err(invalid(format!("`{list}[{index}].id`: {text} is there twice")));
+        }
+        Ok(Some(id))
+    };
+    texts.enumerate().map(read).collect()
+}
+
+fn within(list: &str, index: usize, refusal: Refusal) -> Refusal {
+    Refusal { message: format!("`{list}[{index}]`: {}", refusal.message), ..refusal }
+}

@@ -1,0 +1,440 @@
+//! Bodies of the admin API: what is shown, and what is taken. Unknown members are refused.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tributary_model::Workspace;
+use tributary_model::workspace::{ApiToken, Destination, IdentityRules, Scope, Source};
+use utoipa::ToSchema;
+
+use super::settings;
+use crate::workspaces::{Author, Credentials, VersionInfo};
+
+/// A list that is shown whole.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct List<T> {
+    /// The rows.
+    pub data: Vec<T>,
+}
+
+/// A part of a long list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    /// The rows, newest first.
+    pub data: Vec<T>,
+    /// How to go on.
+    pub cursor: Cursor,
+}
+
+/// How a long list goes on.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Cursor {
+    /// Whether there are more rows.
+    pub has_more: bool,
+    /// How many rows were asked for.
+    pub limit: usize,
+    /// What to send as `cursor` for the next rows; missing if there are no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl<T> Page<T> {
+    pub(super) fn new(data: Vec<T>, next: Option<String>, limit: usize) -> Self {
+        Self { data, cursor: Cursor { has_more: next.is_some(), limit, next } }
+    }
+}
+
+/// A source.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SourceView {
+    /// Its id.
+    #[schema(example = "src_1")]
+    pub id: String,
+    /// A name for people.
+    pub name: String,
+    /// What SDKs authenticate with. It is public and only writes.
+    pub write_key: String,
+    /// Whether its events are taken.
+    pub enabled: bool,
+    /// When it was created.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+}
+
+impl SourceView {
+    pub(super) fn of(source: &Source) -> Self {
+        Self {
+            id: source.id.to_string(),
+            name: source.name.clone(),
+            write_key: source.write_key.clone(),
+            enabled: source.enabled,
+            created_at: source.created_at.to_string(),
+        }
+    }
+}
+
+/// A new source.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceNew {
+    /// A name for people.
+    pub name: String,
+    /// A write key to go on with; a random one is made where none is given.
+    pub write_key: Option<String>,
+    /// Whether its events are taken; they are where nothing is said.
+    pub enabled: Option<bool>,
+}
+
+/// A change of a source; what is not given stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourcePatch {
+    /// A name for people.
+    pub name: Option<String>,
+    /// Another write key. The former one is refused from then on.
+    pub write_key: Option<String>,
+    /// Whether its events are taken.
+    pub enabled: Option<bool>,
+}
+
+/// A destination.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DestinationView {
+    /// Its id.
+    #[schema(example = "dst_3")]
+    pub id: String,
+    /// The name of its definition.
+    #[schema(example = "webhook")]
+    pub definition: String,
+    /// A name for people.
+    pub name: String,
+    /// On or off. Off parks it.
+    pub enabled: bool,
+    /// The values of its settings; secrets are masked.
+    #[schema(value_type = Object)]
+    pub settings: Map<String, Value>,
+    /// When it was created.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// The workspace version that created it: it gets the events accepted after that.
+    pub created_version: u64,
+    /// The workspace version that last resumed it from now: what was accepted before that is passed over.
+    pub resumed_version: Option<u64>,
+}
+
+impl DestinationView {
+    pub(super) fn of(destination: &Destination) -> Self {
+        Self {
+            id: destination.id.to_string(),
+            definition: destination.definition.clone(),
+            name: destination.name.clone(),
+            enabled: destination.enabled,
+            settings: settings::shown(&destination.settings),
+            created_at: destination.created_at.to_string(),
+            created_version: destination.created_version,
+            resumed_version: destination.resumed_version,
+        }
+    }
+}
+
+/// A new destination.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DestinationNew {
+    /// The name of its definition.
+    #[schema(example = "webhook")]
+    pub definition: String,
+    /// A name for people.
+    pub name: String,
+    /// On or off; on where nothing is said.
+    pub enabled: Option<bool>,
+    /// The values of its settings.
+    #[serde(default)]
+    #[schema(value_type = Object, example = json!({"url": "https://example.com/hook", "secret": "whsec_…"}))]
+    pub settings: Map<String, Value>,
+}
+
+/// Where a destination goes on when it is switched on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Resume {
+    /// Where it was parked: nothing is lost.
+    Parked,
+    /// With events accepted from now on: what waited is passed over, and counted as such.
+    Now,
+}
+
+/// A change of a destination; what is not given stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DestinationPatch {
+    /// A name for people.
+    pub name: Option<String>,
+    /// On or off.
+    pub enabled: Option<bool>,
+    /// Where it goes on; only with `"enabled": true`. Where nothing is said, it goes on where it was parked.
+    pub resume: Option<Resume>,
+    /// Values of settings. Those not given stay, a null removes one, a masked secret keeps its value.
+    #[schema(value_type = Option<Object>)]
+    pub settings: Option<Map<String, Value>>,
+}
+
+/// An API token.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TokenView {
+    /// Its id.
+    #[schema(example = "tok_2")]
+    pub id: String,
+    /// A name for people.
+    pub name: String,
+    /// What it may do.
+    #[schema(value_type = Vec<String>, example = json!(["profiles:read", "admin:read"]))]
+    pub scopes: Vec<Scope>,
+    /// When it was created.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+}
+
+impl TokenView {
+    pub(super) fn of(token: &ApiToken) -> Self {
+        Self {
+            id: token.id.to_string(),
+            name: token.name.clone(),
+            scopes: token.scopes.clone(),
+            created_at: token.created_at.to_string(),
+        }
+    }
+}
+
+/// A token that was just created.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TokenCreated {
+    /// What is known of it from now on.
+    #[serde(flatten)]
+    pub view: TokenView,
+    /// The token itself. It is shown this once.
+    pub token: String,
+}
+
+/// A new token.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenNew {
+    /// A name for people.
+    pub name: String,
+    /// What it may do: `profiles:read`, `admin:read`, `admin:write`; nothing that the caller may not do.
+    #[schema(value_type = Vec<String>, example = json!(["profiles:read"]))]
+    pub scopes: Vec<Scope>,
+}
+
+/// A change of a token; what is not given stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenPatch {
+    /// A name for people.
+    pub name: Option<String>,
+    /// What it may do.
+    #[schema(value_type = Option<Vec<String>>)]
+    pub scopes: Option<Vec<Scope>>,
+}
+
+/// A workspace, without what is in it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WorkspaceView {
+    /// Its id.
+    #[schema(example = "ws_1")]
+    pub id: String,
+    /// Its name in paths.
+    #[schema(example = "default")]
+    pub name: String,
+    /// The version in force.
+    pub version: u64,
+    /// When it was created.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+}
+
+impl WorkspaceView {
+    pub(super) fn of(workspace: &Workspace) -> Self {
+        Self {
+            id: workspace.id.to_string(),
+            name: workspace.name.clone(),
+            version: workspace.version,
+            created_at: workspace.created_at.to_string(),
+        }
+    }
+}
+
+/// A workspace that was just created.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WorkspaceCreated {
+    /// What is known of it from now on.
+    #[serde(flatten)]
+    pub view: WorkspaceView,
+    /// Its own token. It is shown this once.
+    pub token: String,
+    /// The id of that token.
+    pub token_id: String,
+    /// The write key of its source `default`.
+    pub write_key: String,
+    /// The id of that source.
+    pub source_id: String,
+}
+
+impl WorkspaceCreated {
+    pub(super) fn of(workspace: &Workspace, credentials: &Credentials) -> Self {
+        Self {
+            view: WorkspaceView::of(workspace),
+            token: credentials.token.expose().to_owned(),
+            token_id: credentials.token_id.to_string(),
+            write_key: credentials.write_key.clone(),
+            source_id: credentials.source_id.to_string(),
+        }
+    }
+}
+
+/// The name of a workspace, new or changed: 1 to 64 of `a-z`, `0-9`, `-`, `_`, beginning with a letter or digit.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkspaceName {
+    /// Its name in paths.
+    pub name: String,
+}
+
+/// A workspace as one document. Tokens are no part of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Document {
+    /// What the workspace is.
+    #[serde(flatten)]
+    pub view: WorkspaceView,
+    /// Its sources, by id.
+    pub sources: Vec<SourceView>,
+    /// Its destinations, by id.
+    pub destinations: Vec<DestinationView>,
+    /// How events are resolved to profiles.
+    #[schema(value_type = Object)]
+    pub identity: IdentityRules,
+}
+
+impl Document {
+    pub(super) fn of(workspace: &Workspace) -> Self {
+        Self {
+            view: WorkspaceView::of(workspace),
+            sources: workspace.sources.iter().map(SourceView::of).collect(),
+            destinations: workspace.destinations.iter().map(DestinationView::of).collect(),
+            identity: workspace.identity.clone(),
+        }
+    }
+}
+
+/// A workspace as it shall be. Members that are only shown (`created_at` and the like) may be sent back.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DocumentPut {
+    /// If given, it has to be the id of the workspace.
+    pub id: Option<String>,
+    /// Another name; only the first token may give one.
+    pub name: Option<String>,
+    /// If given, it has to be the version in force, as with `If-Match`.
+    pub version: Option<u64>,
+    /// All sources. Those without an id are created, those that are missing are deleted.
+    pub sources: Vec<SourcePut>,
+    /// All destinations. Those without an id are created, those that are missing are deleted.
+    pub destinations: Vec<DestinationPut>,
+    /// If given, it has to be as it is: it can't be changed here.
+    #[schema(value_type = Option<Object>)]
+    pub identity: Option<IdentityRules>,
+    /// Shown only.
+    #[schema(value_type = Option<String>)]
+    pub created_at: Option<Value>,
+}
+
+/// A source as it shall be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourcePut {
+    /// The id of a source that is there; a source is created without one.
+    pub id: Option<String>,
+    /// A name for people.
+    pub name: String,
+    /// Its write key; the one that it has, or a random one, where none is given.
+    pub write_key: Option<String>,
+    /// Whether its events are taken; as it is, or yes, where nothing is said.
+    pub enabled: Option<bool>,
+    /// Shown only.
+    #[schema(value_type = Option<String>)]
+    pub created_at: Option<Value>,
+}
+
+/// A destination as it shall be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DestinationPut {
+    /// The id of a destination that is there; a destination is created without one.
+    pub id: Option<String>,
+    /// The name of its definition. It can't be changed.
+    pub definition: String,
+    /// A name for people.
+    pub name: String,
+    /// On or off; as it is, or on, where nothing is said. Switched on, it goes on where it was parked.
+    pub enabled: Option<bool>,
+    /// The values of all its settings. A masked secret keeps its value.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub settings: Map<String, Value>,
+    /// Shown only.
+    #[schema(value_type = Option<String>)]
+    pub created_at: Option<Value>,
+    /// Shown only.
+    #[schema(value_type = Option<u64>)]
+    pub created_version: Option<Value>,
+    /// Shown only.
+    #[schema(value_type = Option<u64>)]
+    pub resumed_version: Option<Value>,
+}
+
+/// A row of a workspace's history.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VersionView {
+    /// The version.
+    pub version: u64,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// Who made it.
+    pub by: AuthorView,
+    /// What changed.
+    pub change: String,
+}
+
+/// Who made a change.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuthorView {
+    /// `token`, `first_start` or `environment`.
+    pub kind: &'static str,
+    /// The workspace of the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    /// The id of the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The token's name at that time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+impl VersionView {
+    pub(super) fn of(info: VersionInfo) -> Self {
+        let plain = |kind| AuthorView { kind, workspace: None, token: None, name: None };
+        let by = match info.by {
+            Author::FirstStart => plain("first_start"),
+            Author::Environment => plain("environment"),
+            Author::Token { workspace, token, name } => AuthorView {
+                kind: "token",
+                workspace: Some(workspace.to_string()),
+                token: Some(token.to_string()),
+                name: Some(name),
+            },
+        };
+        Self { version: info.version, at: info.at.to_string(), by, change: info.change }
+    }
+}

@@ -1,0 +1,143 @@
+//! The changes themselves: functions over the draft of a workspace, used by single routes and by the document.
+
+use tributary_model::workspace::{Destination, Source};
+use tributary_model::{DestinationId, ErrorCode, SourceId, WorkspaceId};
+
+use super::dto::{DestinationNew, DestinationPatch, Resume, SourceNew, SourcePatch};
+use super::settings::{self, Stored, Unsent};
+use crate::config::AdminSettings;
+use crate::credentials;
+use crate::seal::SealingKey;
+use crate::workspaces::{Draft, Refusal};
+
+/// The longest name for people, in characters.
+const NAME_CHARS_MAX: usize = 200;
+
+/// What the changes need beside the draft.
+#[derive(Debug, Clone)]
+pub(super) struct Editor {
+    pub(super) sealing: SealingKey,
+    pub(super) limits: AdminSettings,
+}
+
+pub(super) fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorCode::InvalidRequest, message)
+}
+
+/// Whether a text can be a name for people.
+pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
+    let fits = !name.trim().is_empty()
+        && name.chars().count() <= NAME_CHARS_MAX
+        && !name.chars().any(char::is_control);
+    if fits {
+        return Ok(());
+    }
+    Err(invalid(format!("`name`: give 1 to {NAME_CHARS_MAX} characters, none of them a control character")))
+}
+
+/// A limit on how many there may be.
+pub(super) fn check_room(what: &str, have: usize, max: u64) -> Result<(), Refusal> {
+    if (have as u64) < max {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        ErrorCode::Conflict,
+        format!("there are {have} {what} in the workspace, which is the limit"),
+    ))
+}
+
+fn check_write_key(key: &str) -> Result<(), Refusal> {
+    credentials::check(key).map_err(|problem| invalid(format!("`write_key` {problem}")))
+}
+
+impl Editor {
+    pub(super) fn create_source(&self, draft: &mut Draft, new: SourceNew) -> Result<SourceId, Refusal> {
+        check_name(&new.name)?;
+        check_room("sources", draft.workspace.sources.len(), self.limits.sources_max)?;
+        let write_key = new.write_key.unwrap_or_else(credentials::random_write_key);
+        check_write_key(&write_key)?;
+        let id = SourceId(draft.take_id());
+        let (name, enabled, created_at) = (new.name, new.enabled.unwrap_or(true), draft.at);
+        draft.workspace.sources.push(Source { id, name, write_key, enabled, created_at });
+        Ok(id)
+    }
+
+    pub(super) fn patch_source(
+        &self,
+        draft: &mut Draft,
+        id: SourceId,
+        patch: SourcePatch,
+    ) -> Result<(), Refusal> {
+        let source = draft.workspace.sources.iter_mut().find(|source| source.id == id);
+        let source = source.ok_or_else(|| gone("source", id))?;
+        if let Some(name) = patch.name {
+            check_name(&name)?;
+            source.name = name;
+        }
+        if let Some(write_key) = patch.write_key {
+            check_write_key(&write_key)?;
+            source.write_key = write_key;
+        }
+        source.enabled = patch.enabled.unwrap_or(source.enabled);
+        Ok(())
+    }
+
+    pub(super) fn create_destination(
+        &self,
+        draft: &mut Draft,
+        new: DestinationNew,
+    ) -> Result<DestinationId, Refusal> {
+        check_name(&new.name)?;
+        check_room("destinations", draft.workspace.destinations.len(), self.limits.destinations_max)?;
+        let definition = settings::definition(&new.definition)?;
+        let id = DestinationId(draft.take_id());
+        let place = (draft.workspace.id, id);
+        let stored =
+            settings::merge(&self.sealing, definition, place, &Stored::new(), new.settings, Unsent::Dropped)?;
+        draft.workspace.destinations.push(Destination {
+            id,
+            definition: new.definition,
+            name: new.name,
+            enabled: new.enabled.unwrap_or(true),
+            settings: stored,
+            created_at: draft.at,
+            created_version: draft.workspace.version,
+            resumed_version: None,
+        });
+        Ok(id)
+    }
+
+    pub(super) fn patch_destination(
+        &self,
+        draft: &mut Draft,
+        id: DestinationId,
+        patch: DestinationPatch,
+        unsent: Unsent,
+    ) -> Result<(), Refusal> {
+        if patch.resume.is_some() && patch.enabled != Some(true) {
+            return Err(invalid("`resume` goes with `\"enabled\": true` only"));
+        }
+        let (workspace, version): (WorkspaceId, u64) = (draft.workspace.id, draft.workspace.version);
+        let destination = draft.workspace.destinations.iter_mut().find(|destination| destination.id == id);
+        let destination = destination.ok_or_else(|| gone("destination", id))?;
+        if let Some(name) = patch.name {
+            check_name(&name)?;
+            destination.name = name;
+        }
+        if let Some(sent) = patch.settings {
+            let definition = settings::definition(&destination.definition)?;
+            let (place, known) = ((workspace, id), &destination.settings);
+            destination.settings = settings::merge(&self.sealing, definition, place, known, sent, unsent)?;
+        }
+        destination.enabled = patch.enabled.unwrap_or(destination.enabled);
+        if patch.resume == Some(Resume::Now) {
+            destination.resumed_version = Some(version);
+        }
+        Ok(())
+    }
+}
+
+/// There is nothing of that id (any more).
+pub(super) fn gone(what: &str, id: impl std::fmt::Display) -> Refusal {
+    Refusal::new(ErrorCode::NotFound, format!("there is no {what} {id}"))
+}

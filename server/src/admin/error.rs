@@ -1,0 +1,133 @@
+//! How the admin API says no: `{"error":{"code","message"}}`, with the status of the code.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use tributary_model::ErrorCode;
+use tributary_proto::status::http_status;
+use utoipa::ToSchema;
+
+use crate::metrics;
+use crate::workspaces::{Refusal, StoreError};
+
+/// The body of every error.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorDetail,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorDetail {
+    /// The stable name of the kind of failure.
+    #[schema(example = "invalid_request")]
+    pub code: &'static str,
+    /// What is wrong, where, and what to do.
+    pub message: String,
+}
+
+/// A request that is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    code: ErrorCode,
+    message: String,
+    retry_after_seconds: Option<u32>,
+    allow: Option<String>,
+}
+
+impl ApiError {
+    /// A refusal of that kind. The message goes to the caller.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_after_seconds: None, allow: None }
+    }
+
+    /// The request can't be read or breaks a rule.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidRequest, message)
+    }
+
+    /// What was asked for does not exist.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::NotFound, message)
+    }
+
+    /// The path exists, but takes other methods only.
+    pub fn method_not_allowed(allow: String) -> Self {
+        let message = format!("this path takes {allow} only");
+        Self { allow: Some(allow), ..Self::new(ErrorCode::MethodNotAllowed, message) }
+    }
+
+    /// Our own fault: the cause goes to the log, the caller is told no more than that.
+    pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error = cause, "admin request failed");
+        Self::new(ErrorCode::Internal, "the server failed; its log says why")
+    }
+
+    /// Tells the caller when trying again makes sense.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    /// What kind of failure it is.
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.code, refusal.message)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        if error.code() == ErrorCode::Internal {
+            return Self::internal(&error);
+        }
+        let message = match &error {
+            StoreError::Log(source) => format!("{error}: {source}"),
+            StoreError::Storage(source) => format!("{error}: {source}"),
+            StoreError::Refused(_)
+            | StoreError::OtherVersion { .. }
+            | StoreError::NoWorkspace(_)
+            | StoreError::Damaged(_)
+            | StoreError::Closed => error.to_string(),
+        };
+        Self { retry_after_seconds: error.retry_after_seconds(), ..Self::new(error.code(), message) }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.code.name(), self.message)
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(http_status(self.code)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        metrics::admin_refusal(self.code);
+        let mut response = HttpResponse::build(self.status_code());
+        if self.code == ErrorCode::Unauthenticated {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        if let Some(allow) = &self.allow {
+            response.insert_header((header::ALLOW, allow.clone()));
+        }
+        let error = ErrorDetail { code: self.code.name(), message: self.message.clone() };
+        response.json(ErrorBody { error })
+    }
+}

@@ -1,0 +1,62 @@
+//! The admin API under `/admin/v1`: sources, destinations, tokens, workspaces, the workspace as one document,
+//! its history, rejects, dead letters, snapshots.
+//!
+//! A token acts on its own workspace only; the first token may also create, change and delete workspaces. Every
+//! change is a new version of the workspace, durable before it is answered. Secrets are never returned.
+
+pub mod auth;
+mod document;
+pub mod dto;
+mod edit;
+pub mod error;
+pub mod openapi;
+pub mod outside;
+mod request;
+mod routes;
+mod settings;
+
+use std::sync::Arc;
+
+pub use routes::routes;
+pub use settings::{MASK, unsealed};
+
+use crate::config::AdminSettings;
+use crate::seal::SealingKey;
+use crate::workspaces::WorkspaceStore;
+use edit::Editor;
+use outside::{DeadLetters, Rejects, Snapshots};
+
+/// The path under which everything is.
+pub const PREFIX: &str = "/admin/v1";
+
+/// What the admin API works on.
+pub struct Admin {
+    store: WorkspaceStore,
+    editor: Editor,
+    rejects: Arc<dyn Rejects>,
+    dead_letters: Arc<dyn DeadLetters>,
+    snapshots: Arc<dyn Snapshots>,
+}
+
+impl Admin {
+    /// Puts the parts together.
+    pub fn new(
+        store: WorkspaceStore,
+        sealing: SealingKey,
+        limits: AdminSettings,
+        rejects: Arc<dyn Rejects>,
+        dead_letters: Arc<dyn DeadLetters>,
+        snapshots: Arc<dyn Snapshots>,
+    ) -> Self {
+        Self { store, editor: Editor { sealing, limits }, rejects, dead_letters, snapshots }
+    }
+}
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Admin({:?})", self.store)
+    }
+}
+
+#[cfg(test)]
+mod tests;

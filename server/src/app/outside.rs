@@ -1,0 +1,127 @@
+//! What the faces need from the other parts, behind the traits that they define.
+
+use super::behind::Behind;
+use crate::admin::outside::{
+    DeadLetterRow, DeadLetters, OutsideError, RejectRow, Rejects, Rows, SnapshotTaken, Snapshots,
+};
+use crate::workspaces::WorkspaceStore;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use tributary_destinations::DeadLetter;
+use tributary_ingest::rejects::lookup::FoundReject;
+use tributary_model::workspace::Scope;
+use tributary_model::{DestinationId, ErrorCode, WorkspaceId};
+use tributary_profiles::Access;
+
+/// The parts, as far as they are open.
+pub(super) struct Outside {
+    behind: Arc<Behind>,
+    store: WorkspaceStore,
+}
+
+impl Outside {
+    pub(super) fn new(behind: Arc<Behind>, store: WorkspaceStore) -> Self {
+        Self { behind, store }
+    }
+}
+
+impl Access for Outside {
+    fn profiles(&self, token: Option<&str>, workspace: &str) -> Result<WorkspaceId, ErrorCode> {
+        let snapshot = self.store.snapshot();
+        let token = token.ok_or(ErrorCode::Unauthenticated)?;
+        let (owner, token) = snapshot.token(token).ok_or(ErrorCode::Unauthenticated)?;
+        // Whether another workspace exists is not this token's business.
+        if owner.name != workspace || !token.scopes.contains(&Scope::ProfilesRead) {
+            return Err(ErrorCode::Forbidden);
+        }
+        Ok(owner.id)
+    }
+}
+
+impl Rejects for Outside {
+    fn find(
+        &self,
+        workspace: WorkspaceId,
+        message_id: Option<&str>,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Rows<RejectRow>, OutsideError> {
+        let lookup = self.behind.rejects().ok_or(OutsideError::NotReady("the rejects"))?;
+        let before = parse_cursor(cursor)?;
+        let mut found = lookup
+            .find(workspace, message_id, limit + 1, before)
+            .map_err(|error| OutsideError::Failed("reading the rejects", error.into()))?;
+        let next = (found.len() > limit).then(|| found[limit - 1].sequence.to_string());
+        found.truncate(limit);
+        Ok(Rows { rows: found.into_iter().map(reject_row).collect(), next })
+    }
+}
+
+impl DeadLetters for Outside {
+    fn list(
+        &self,
+        workspace: WorkspaceId,
+        destination: DestinationId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Rows<DeadLetterRow>, OutsideError> {
+        let engine = self.behind.engine().ok_or(OutsideError::NotReady("the destinations"))?;
+        let page = engine
+            .dead_letters(workspace, destination, limit, parse_cursor(cursor)?)
+            .map_err(|error| OutsideError::Failed("reading the dead letters", error.into()))?;
+        let next = page.next.map(|next| next.to_string());
+        Ok(Rows { rows: page.letters.into_iter().map(dead_letter_row).collect(), next })
+    }
+}
+
+impl Snapshots for Outside {
+    fn take(&self) -> Result<SnapshotTaken, OutsideError> {
+        let projector = self.behind.projector().ok_or(OutsideError::NotReady("the profiles"))?;
+        let taken = projector
+            .snapshot_blocking()
+            .map_err(|error| OutsideError::Failed("taking the snapshot", error.into()))?;
+        let name = taken.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(SnapshotTaken { snapshot: name, path: taken.path.display().to_string(), position: taken.next })
+    }
+}
+
+fn parse_cursor(cursor: Option<&str>) -> Result<Option<u64>, OutsideError> {
+    cursor.map(|text| text.parse().map_err(|_| OutsideError::Cursor)).transpose()
+}
+
+/// The bytes as JSON, if they are.
+fn json(bytes: &[u8]) -> Option<Box<RawValue>> {
+    serde_json::from_slice(bytes).ok()
+}
+
+fn reject_row(found: FoundReject) -> RejectRow {
+    let reject = found.reject;
+    let event = json(&reject.original);
+    let event_base64 = event.is_none().then(|| STANDARD.encode(&reject.original));
+    RejectRow {
+        message_id: reject.message_id,
+        source: Some(reject.source.to_string()),
+        received_at: reject.received_at.to_string(),
+        reason: reject.reason.name().to_owned(),
+        message: reject.text,
+        event,
+        event_base64,
+    }
+}
+
+fn dead_letter_row(letter: DeadLetter) -> DeadLetterRow {
+    DeadLetterRow {
+        delivery_id: letter.delivery_id,
+        message_id: letter.message_id.to_string(),
+        reason: letter.reason,
+        attempts: letter.attempts,
+        first_attempt_at: letter.first_attempt.map(|at| at.to_string()),
+        last_attempt_at: letter.last_attempt.map(|at| at.to_string()),
+        given_up_at: letter.given_up_at.to_string(),
+        response_status: letter.status,
+        response_excerpt: String::from_utf8_lossy(&letter.response_excerpt).into_owned(),
+        event: json(&letter.event),
+    }
+}

@@ -1,0 +1,109 @@
+//! The admin API and the profile API, as any client uses them.
+
+use anyhow::{Context, ensure};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+/// A client with a token.
+pub(super) struct Api {
+    client: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+/// A profile, read whole.
+#[derive(Debug, Default)]
+pub(super) struct Profile {
+    pub(super) identifiers: BTreeSet<(String, String)>,
+    pub(super) traits: BTreeMap<String, Value>,
+    pub(super) metadata: Map<String, Value>,
+    pub(super) events: u64,
+}
+
+impl Api {
+    pub(super) fn new(client: reqwest::Client, address: SocketAddr, token: String) -> Self {
+        Self { client, base: format!("http://{address}"), token }
+    }
+
+    /// Creates a webhook destination that is switched on.
+    pub(super) async fn create_webhook(&self, url: &str, secret: &str) -> anyhow::Result<()> {
+        let body = json!({
+            "definition": "webhook",
+            "name": "demo receiver",
+            "enabled": true,
+            "settings": {"url": url, "secret": secret},
+        });
+        let request = self.client.post(format!("{}/admin/v1/destinations", self.base));
+        let response = request.bearer_auth(&self.token).json(&body).send().await?;
+        let status = response.status();
+        let text = response.text().await?;
+        ensure!(status == reqwest::StatusCode::CREATED, "the admin API refused the webhook: {status} {text}");
+        Ok(())
+    }
+
+    /// Reads everything that the profile API tells about the profile of a `user_id`.
+    pub(super) async fn profile(&self, user_id: &str) -> anyhow::Result<Profile> {
+        let path = format!("/v1/spaces/default/collections/users/profiles/user_id:{user_id}");
+        let mut profile =
+            Profile { metadata: self.get(&format!("{path}/metadata")).await?, ..Profile::default() };
+        for row in self.rows(&format!("{path}/external_ids")).await? {
+            let text = |name| row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            profile.identifiers.insert((text("type"), text("id")));
+        }
+        profile.events = self.rows(&format!("{path}/events")).await?.len() as u64;
+        for page in self.pages(&format!("{path}/traits")).await? {
+            let traits = page.get("traits").and_then(Value::as_object).cloned();
+            profile.traits.extend(traits.context("an answer without traits")?);
+        }
+        Ok(profile)
+    }
+
+    async fn rows(&self, path: &str) -> anyhow::Result<Vec<Value>> {
+        let mut rows = Vec::new();
+        for page in self.pages(path).await? {
+            let data = page.get("data").and_then(Value::as_array).cloned();
+            rows.extend(data.context("an answer without data")?);
+        }
+        Ok(rows)
+    }
+
+    /// Every page of a list.
+    async fn pages(&self, path: &str) -> anyhow::Result<Vec<Map<String, Value>>> {
+        let mut pages = Vec::new();
+        let mut next = String::new();
+        loop {
+            let query = if next.is_empty() { String::new() } else { format!("&next={}", encoded(&next)) };
+            let page = self.get(&format!("{path}?limit=200{query}")).await?;
+            let cursor = page.get("cursor").and_then(Value::as_object).cloned().unwrap_or_default();
+            pages.push(page);
+            match cursor.get("next").and_then(Value::as_str) {
+                Some(more) if cursor.get("has_more") == Some(&Value::Bool(true)) => {
+                    more.clone_into(&mut next)
+                }
+                _ => return Ok(pages),
+            }
+        }
+    }
+
+    async fn get(&self, path: &str) -> anyhow::Result<Map<String, Value>> {
+        let request = self.client.get(format!("{}{path}", self.base));
+        let response = request.bearer_auth(&self.token).send().await?;
+        let status = response.status();
+        let text = response.text().await?;
+        ensure!(status.is_success(), "the profile API answered {status}: {text}");
+        serde_json::from_str(&text).context("the profile API did not answer with a JSON object")
+    }
+}
+
+/// Percent-encoded for a query string.
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => out.push(byte.into()),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
+}

@@ -1,0 +1,162 @@
+//! Starts the real binary on free ports and talks to it as its clients do.
+
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+pub(crate) const TOKEN: &str = "an-admin-token-for-tests";
+pub(crate) const WRITE_KEY: &str = "a-write-key-for-tests";
+/// Long enough for a loaded machine; nothing waits so long that works.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server process. Dropped, it is killed as by `kill -9`.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) http: SocketAddr,
+    pub(crate) api: SocketAddr,
+    pub(crate) client: reqwest::Client,
+}
+
+impl Server {
+    /// Starts the binary on this data directory and waits until it tells its addresses.
+    pub(crate) fn start(data_dir: &Path, more: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tributary"))
+            .args(["--http", "127.0.0.1:0", "--api", "127.0.0.1:0", "--allow-private-destinations"])
+            .arg("--data-dir")
+            .arg(data_dir)
+            .args(more)
+            .env("TRIBUTARY_ADMIN_TOKEN", TOKEN)
+            .env("TRIBUTARY_WRITE_KEY", WRITE_KEY)
+            .env("TRIBUTARY_LOG", "error")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        let mut address = |name: &str| -> SocketAddr {
+            let line = lines
+                .by_ref()
+                .map(|line| line.expect("stdout is text"))
+                .find(|line| line.starts_with(name))
+                .expect("the server tells its addresses");
+            let url = line.rsplit(' ').next().expect("a line has words");
+            url.trim_start_matches("http://").parse().expect("an address")
+        };
+        let (http, api) = (address("tracking API"), address("profile and admin API"));
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Self { child, http, api, client }
+    }
+
+    /// Ends it as `kill -9` does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        self.child.wait().expect("it ends")
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Posts to the tracking API with the default source's write key.
+    pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
+        let request = self.client.post(format!("http://{}{path}", self.http)).basic_auth(WRITE_KEY, Some(""));
+        answer(request.body(body)).await
+    }
+
+    /// Posts a batch of events and expects it to be taken.
+    pub(crate) async fn batch(&self, events: &[Value]) {
+        let (status, body) = self.post("/v1/batch", json!({"batch": events}).to_string()).await;
+        assert_eq!((status, body), (200, json!({"success": true})));
+    }
+
+    /// A call of the private face with the first token.
+    pub(crate) async fn call(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> (u16, Value) {
+        self.call_as(TOKEN, method, path, body).await
+    }
+
+    /// A call of the private face with this token.
+    pub(crate) async fn call_as(
+        &self,
+        token: &str,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
+        let mut request =
+            self.client.request(method, format!("http://{}{path}", self.api)).bearer_auth(token);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        answer(request).await
+    }
+
+    /// A read of the private face with the first token.
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        self.call(reqwest::Method::GET, path, None).await
+    }
+
+    /// A part of a profile in the default workspace.
+    pub(crate) async fn profile(&self, who: &str, part: &str) -> (u16, Value) {
+        self.get(&format!("/v1/spaces/default/collections/users/profiles/{who}/{part}")).await
+    }
+
+    /// Waits until everything is ready.
+    pub(crate) async fn ready(&self) {
+        self.until("the server is ready", async || self.get("/readyz").await.0 == 200).await;
+    }
+
+    /// Waits until a condition holds, and fails the test if it never does.
+    pub(crate) async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        until(what, &mut holds).await;
+    }
+
+    /// The value of a metric with exactly these labels, 0 if it is not there.
+    pub(crate) async fn metric(&self, name_and_labels: &str) -> f64 {
+        let url = format!("http://{}/metrics", self.api);
+        let text = self.client.get(url).send().await.expect("metrics").text().await.expect("text");
+        let line = text.lines().find_map(|line| line.strip_prefix(name_and_labels)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("a number"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already ended in the common case.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until a condition holds; looks again as soon as the runtime has nothing better to do.
+pub(crate) async fn until(what: &str, holds: &mut impl AsyncFnMut() -> bool) {
+    let by = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < by, "{what}: not within {PATIENCE:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.expect("an answer");
+    let status = response.status().as_u16();
+    let bytes = response.bytes().await.expect("a body");
+    (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+}
+
+/// A directory for one test's data; it goes away with the value.
+pub(crate) fn data_dir() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("data");
+    (directory, path)
+}
