@@ -50,12 +50,6 @@ impl Server {
         Self { child, http, api, client }
     }
 
-    /// Ends it as `kill -9` does.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
-    }
-
     /// Tells it to stop, and waits until it has.
     pub(crate) fn stop(mut self) -> ExitStatus {
         let pid = rustix::process::Pid::from_child(&self.child);

@@ -128,7 +128,7 @@ fn request(method: &str, path: &str, token: &str) -> TestRequest {
 /// Other parts that always answer the same: rows that repeat what they were asked.
 struct Fixed;
 
-impl outside::Rejects for Fixed {
+impl Rejects for Fixed {
     fn find(
         &self,
         workspace: WorkspaceId,
@@ -153,7 +153,7 @@ impl outside::Rejects for Fixed {
     }
 }
 
-impl outside::DeadLetters for Fixed {
+impl DeadLetters for Fixed {
     fn list(
         &self,
         _: WorkspaceId,
@@ -177,7 +177,7 @@ impl outside::DeadLetters for Fixed {
     }
 }
 
-impl outside::Snapshots for Fixed {
+impl Snapshots for Fixed {
     fn take(&self) -> Result<SnapshotTaken, OutsideError> {
         Err(OutsideError::NotReady("the state"))
     }

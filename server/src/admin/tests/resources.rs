@@ -42,7 +42,7 @@ async fn a_token_is_shown_once_and_gives_no_more_than_its_creator_has() {
     assert_eq!(read.body.get("token"), None);
     assert!(!server.get("/tokens").await.expect(200).body.to_string().contains(&token));
 
-    let grant = |scopes: serde_json::Value| {
+    let grant = |scopes: Value| {
         request("POST", "/tokens", &token).set_json(json!({"name": "more", "scopes": scopes}))
     };
     server.send(grant(json!(["admin:read"]))).await.expect(201);
