@@ -104,11 +104,10 @@ impl IngestError {
 
     /// After how many seconds the client should try again, if that makes sense.
     pub fn retry_after_seconds(&self) -> Option<u32> {
-        match self {
-            Self::Log(why) => why.retry_after_seconds(),
-            _ if self.code() == ErrorCode::Unavailable => Some(1),
-            _ => None,
+        if let Self::Log(why) = self {
+            return why.retry_after_seconds();
         }
+        (self.code() == ErrorCode::Unavailable).then_some(1)
     }
 
     /// The name of the limit that was hit, if it was one.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// How an event or a delivery ended. Each ends in exactly one; the names are stable: metrics, records and
-/// the API use them.
+/// the API use them. The stored form numbers the variants: new ones go last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -13,8 +13,6 @@ pub enum Outcome {
     Projected,
     /// An event had been seen before within the duplicate window.
     Duplicate,
-    /// An event was accepted while its workspace was being deleted, and went with it.
-    WorkspaceDeleted,
     /// A delivery was taken by the destination.
     Delivered,
     /// A delivery was given up; its dead letter says why.
@@ -25,6 +23,8 @@ pub enum Outcome {
     Expired,
     /// A delivery ended with its destination: that was deleted while the delivery waited.
     DestinationDeleted,
+    /// An event was accepted while its workspace was being deleted, and went with it.
+    WorkspaceDeleted,
 }
 
 impl Outcome {
@@ -33,12 +33,12 @@ impl Outcome {
         Self::Rejected,
         Self::Projected,
         Self::Duplicate,
-        Self::WorkspaceDeleted,
         Self::Delivered,
         Self::DeadLetter,
         Self::Skipped,
         Self::Expired,
         Self::DestinationDeleted,
+        Self::WorkspaceDeleted,
     ];
 
     /// The stable name.

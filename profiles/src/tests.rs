@@ -358,6 +358,31 @@ proptest! {
     }
 }
 
+/// Requests overlap: the copy that comes first in the log may have arrived a moment after the other.
+#[test]
+fn a_repeat_is_known_though_it_arrived_earlier() {
+    let sketch = |later| Sketch {
+        workspace: 1,
+        source: 1,
+        kind: EventKind::Track,
+        user: Some(1),
+        email: None,
+        device: None,
+        message: 1,
+        later,
+        age: 0,
+        traits: Vec::new(),
+    };
+    let directory = tempfile::tempdir().expect("a directory");
+    let (events, written) = (Arc::new(MemoryLog::new()), Arc::new(MemoryLog::new()));
+    append(&*events, records(&[sketch(30), sketch(-2)]));
+    let projector = start_projector(directory.path(), &events, &written);
+    projector.stop().expect("a clean stop");
+    assert_eq!(activations(&*written).len(), 1);
+    let profiles = stored_profiles(projector.state(), WorkspaceId(1));
+    assert_eq!(profiles.values().map(|profile| profile.counts[EventKind::Track.index()]).sum::<u64>(), 1);
+}
+
 /// Ids of profiles that were merged away keep finding the profile, also after several merges.
 #[test]
 fn merged_away_ids_keep_resolving() {

@@ -128,21 +128,20 @@ fn compare_with_reference(path: &Path, acknowledged: &BTreeSet<String>) {
 
     let generation = Generation::open(&StatePaths::within(path), &hash_key, 32 << 20).expect("the state opens");
     assert_eq!(generation.rebuilt, None, "the state survived");
-    let stored = stored_profiles(&*generation.store, WorkspaceId(1)).expect("the state is readable");
-    let expected = reference.profiles(WorkspaceId(1));
-    assert_eq!(stored.len(), expected.len());
-    for (id, profile) in &expected {
-        assert_eq!(stored.get(id), Some(profile), "profile {id}");
-    }
-
     let written: Vec<Activation> = read_all(path, "activations")
         .into_iter()
         .map(|(_, bytes)| Activation::decode(&bytes).expect("an activation"))
         .collect();
-    assert_eq!(written.len(), reference.activations.len());
-    for (got, want) in written.iter().zip(&reference.activations) {
-        assert_eq!(got, want);
+    for (at, (got, want)) in written.iter().zip(&reference.activations).enumerate() {
+        assert_eq!(got, want, "activation {at}");
     }
+    assert_eq!(written.len(), reference.activations.len());
+
+    let stored = stored_profiles(&*generation.store, WorkspaceId(1)).expect("the state is readable");
+    let expected = reference.profiles(WorkspaceId(1));
+    assert_eq!(stored.len(), expected.len());
+    let wrong: Vec<_> = expected.iter().filter(|(id, profile)| stored.get(*id) != Some(*profile)).collect();
+    assert!(wrong.is_empty(), "{} of {}: {:?} {:?}", wrong.len(), expected.len(), wrong[0], stored.get(wrong[0].0));
 }
 
 fn read_all(path: &Path, log: &'static str) -> Vec<(u64, bytes::Bytes)> {

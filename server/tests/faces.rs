@@ -140,6 +140,7 @@ async fn events_become_profiles() {
 async fn bad_events_are_set_aside_and_found() {
     let (_directory, path) = data_dir();
     let server = Server::start(&path, &[]);
+    server.ready().await;
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     let bad = [
         ("no_ids", r#"{"type":"track","messageId":"no_ids","event":"x"}"#.to_owned()),

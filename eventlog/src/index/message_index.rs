@@ -123,11 +123,11 @@ impl MessageIndex {
         &self,
         key: &MessageKey,
         before: u64,
-        log_time: Timestamp,
+        received_at: Timestamp,
     ) -> Result<Option<FirstSeen>, IndexError> {
-        let earliest = log_time.plus_micros(-self.window_micros);
-        self.newest_where(key, earliest.day()..=log_time.day(), |seen| {
-            seen.sequence < before && (earliest..=log_time).contains(&seen.received_at)
+        let earliest = received_at.plus_micros(-self.window_micros);
+        self.newest_where(key, earliest.day()..=i64::MAX, |seen| {
+            seen.sequence < before && seen.received_at >= earliest
         })
     }
 

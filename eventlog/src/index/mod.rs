@@ -146,8 +146,9 @@ impl Indexes {
     }
 
     /// The sighting that makes the record at `before` a duplicate: of the same key, with a sequence smaller than
-    /// `before`, received within the window up to `log_time`. If there are several, the one with the largest
-    /// sequence. `log_time` is the largest receive time among the records up to `before`, that one included.
+    /// `before`, received no longer than the window before `received_at`. If there are several, the one with the largest
+    /// sequence. `received_at` is when the record at `before` arrived: requests overlap and clocks are set, so a
+    /// sighting at a smaller sequence may have arrived a little later.
     ///
     /// # Errors
     /// If the store can't be read.
@@ -155,9 +156,9 @@ impl Indexes {
         &self,
         key: &MessageKey,
         before: u64,
-        log_time: Timestamp,
+        received_at: Timestamp,
     ) -> Result<Option<FirstSeen>, IndexError> {
-        self.messages.first_seen(key, before, log_time)
+        self.messages.first_seen(key, before, received_at)
     }
 
     /// The newest sighting (largest sequence) of a key, however old: where a trace begins.

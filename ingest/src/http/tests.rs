@@ -16,6 +16,9 @@ use std::thread::JoinHandle;
 use tributary_eventlog::AppendError;
 use tributary_model::Marks;
 
+/// Header names with values.
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// The collector behind a server on a free port.
 struct Server {
     bench: Bench,
@@ -58,7 +61,7 @@ impl Server {
         Answer::parse(&answer)
     }
 
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    fn send(&self, method: &str, path: &str, headers: Headers<'_>, body: &[u8]) -> Answer {
         let mut request = format!(
             "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n",
             body.len()
@@ -337,7 +340,7 @@ fn bodies_over_their_limits() {
     let filled = |bytes: usize| format!(r#"{{"batch":[{EVENT}],"x":"{}"}}"#, "x".repeat(bytes)).into_bytes();
     let noise: String = (0..1u32 << 20).map(|i| format!("{:08x}", i.wrapping_mul(2_654_435_761))).collect();
     let noise = format!(r#"{{"batch":[],"x":"{noise}"}}"#);
-    let cases: [(&str, &[(&str, &str)], Vec<u8>, u16); 6] = [
+    let cases: [(&str, Headers<'_>, Vec<u8>, u16); 6] = [
         ("just below 5 MB", &plain, filled((5 << 20) - 200), 200),
         ("over 5 MB", &plain, filled(5 << 20), 413),
         ("8 MB from little", &coded, gzip(&filled(9 << 20)), 413),

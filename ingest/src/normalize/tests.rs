@@ -211,6 +211,9 @@ fn the_sent_time_of_a_batch_corrects_its_events() {
     assert_eq!(accepted.marks, Marks::CORRECTED_TIME);
 }
 
+/// Makes an event that has so many of something.
+type Make<'a> = &'a dyn Fn(usize) -> String;
+
 #[test]
 fn limits_reject_at_the_first_byte_beyond() {
     let limits = IngestLimits::default();
@@ -222,7 +225,7 @@ fn limits_reject_at_the_first_byte_beyond() {
     let text = |count: usize| "x".repeat(count);
     let members = |count: usize| (0..count).map(|i| format!("\"{i}\":1")).collect::<Vec<_>>().join(",");
     let filler = limits.event_bytes_max - with(r#""x":"""#).len();
-    let cases: [(&str, &dyn Fn(usize) -> String, usize, RejectReason, &str); 7] = [
+    let cases: [(&str, Make<'_>, usize, RejectReason, &str); 7] = [
         ("event", &|n| with(&format!(r#""x":"{}""#, text(n))), filler, RejectReason::EventTooLarge, ""),
         (
             "message id",

@@ -53,8 +53,10 @@ pub struct RejectRow {
     pub received_at: String,
     /// The stable name of the reason.
     pub reason: String,
-    /// The reason in words, with the place in the event.
+    /// The reason in words: what was wrong, and what to do.
     pub message: String,
+    /// JSON pointer to what was wrong in the event; empty for the event as a whole.
+    pub pointer: String,
     /// The event as it was sent; `null` if those bytes are no JSON.
     #[schema(value_type = Object, nullable)]
     pub event: Option<Box<RawValue>>,

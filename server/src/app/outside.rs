@@ -106,6 +106,7 @@ fn reject_row(found: FoundReject) -> RejectRow {
         received_at: reject.received_at.to_string(),
         reason: reject.reason.name().to_owned(),
         message: reject.text,
+        pointer: reject.pointer,
         event,
         event_base64,
     }

@@ -1,7 +1,8 @@
 //! `tributary serve`: start, tell what the first start made, wait for the end, stop in good order.
 
-use crate::app;
+use crate::app::{self, Running};
 use crate::config::Config;
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,12 +17,9 @@ pub(super) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     }
     let told = told_to_stop()?;
     let running = app::start(config).await?;
-    println!("tracking API  http://{}", running.http);
-    println!("profile and admin API  http://{}", running.api);
-    if let Some(first) = &running.first_start {
-        println!("admin token  {}", first.admin_token);
-        println!("write key of source \"default\"  {}", first.write_key);
-        println!("Both are shown this once: keep them.");
+    // Whoever started this may not be reading any more: that is no reason to end.
+    if let Err(error) = tell(&running, &mut std::io::stdout()) {
+        tracing::warn!(%error, "nothing could be printed; TRIBUTARY_ADMIN_TOKEN and TRIBUTARY_WRITE_KEY set credentials");
     }
     tokio::select! {
         () = told.wait() => tracing::info!("told to stop"),
@@ -35,6 +33,18 @@ pub(super) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         Err(_) => tracing::warn!("the stop took too long and was cut short; nothing accepted is lost"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells the addresses, and what the first start made.
+fn tell(running: &Running, out: &mut impl Write) -> std::io::Result<()> {
+    writeln!(out, "tracking API  http://{}", running.http)?;
+    writeln!(out, "profile and admin API  http://{}", running.api)?;
+    if let Some(first) = &running.first_start {
+        writeln!(out, "admin token  {}", first.admin_token)?;
+        writeln!(out, "write key of source \"default\"  {}", first.write_key)?;
+        writeln!(out, "Both are shown this once: keep them.")?;
+    }
+    out.flush()
 }
 
 /// The signals by which a process is told to stop.

@@ -147,6 +147,7 @@ impl Rejects for Fixed {
             reason: "no_type".to_owned(),
             message: format!("{workspace} {limit} {cursor:?}"),
             event: Some(event.expect("JSON")),
+            pointer: String::new(),
             event_base64: None,
         };
         Ok(Rows { rows: vec![row], next: Some("more".to_owned()) })
