@@ -111,7 +111,8 @@ impl Fragment {
         match self.traits.get_mut(name) {
             // A name that occurs twice in one event counts with its last value, as everywhere.
             Some(have)
-                if (have.at, &have.message_id, have.source) == (entry.at, &entry.message_id, entry.source) =>
+                if (have.at, &have.message_id, have.source)
+                    == (entry.at, &entry.message_id, entry.source) =>
             {
                 *have = entry;
             }

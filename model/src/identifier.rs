@@ -202,7 +202,10 @@ mod tests {
                 r#"{"type":"group","userId":"u","traits":{"email":"acme@x"},"context":{"traits":{"email":"me@x"}}}"#,
                 vec!["user_id:u", "email:me@x"],
             ),
-            (r#"{"type":"identify","userId":null,"anonymousId":"a","traits":{"email":7}}"#, vec!["anonymous_id:a"]),
+            (
+                r#"{"type":"identify","userId":null,"anonymousId":"a","traits":{"email":7}}"#,
+                vec!["anonymous_id:a"],
+            ),
             (r#"{"type":"alias","userId":"u","previousId":"a"}"#, vec!["user_id:u"]),
         ];
         for (text, want) in cases {

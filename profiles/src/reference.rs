@@ -14,8 +14,8 @@ use tributary_model::activation::ActivationHeader;
 use tributary_model::fragment::Sighting;
 use tributary_model::workspace::IdentityRules;
 use tributary_model::{
-    Activation, EventKind, Fragment, HashKey, Identifier, MessageId, Namespace, NodeKey, Position, ProfileId, Record,
-    RecordKind, SourceId, Timestamp, Workspace, WorkspaceId,
+    Activation, EventKind, Fragment, HashKey, Identifier, MessageId, Namespace, NodeKey, Position, ProfileId,
+    Record, RecordKind, SourceId, Timestamp, Workspace, WorkspaceId,
 };
 
 /// What is expected of one profile.

@@ -54,7 +54,7 @@ fn sketch() -> impl Strategy<Value = Sketch> {
     ];
     let traits = proptest::collection::vec((0..4u8, proptest::option::of(0..5u8)), 0..4);
     let later = prop_oneof![8 => 0..3i16, 1 => -2..0i16, 1 => 100..200i16];
-    (1..3u32, 1..3u32, kind, ids, any::<u8>(), later, 0..50u8, traits).prop_map(
+    (1..3u32, 1..3u32, kind, ids, 0..40u8, later, 0..50u8, traits).prop_map(
         |(workspace, source, kind, (user, email, device), message, later, age, traits)| Sketch {
             workspace,
             source,
@@ -73,7 +73,8 @@ fn sketch() -> impl Strategy<Value = Sketch> {
 
 /// The record of a sketch, and the time of its arrival.
 fn record(sketch: &Sketch, received_at: Timestamp) -> Bytes {
-    let mut body = serde_json::json!({"type": sketch.kind.name(), "messageId": format!("m{}", sketch.message)});
+    let mut body =
+        serde_json::json!({"type": sketch.kind.name(), "messageId": format!("m{}", sketch.message)});
     if let Some(user) = sketch.user {
         body["userId"] = format!("u{user}").into();
     }
@@ -85,7 +86,9 @@ fn record(sketch: &Sketch, received_at: Timestamp) -> Bytes {
         traits.insert(format!("t{name}"), value.map_or(serde_json::Value::Null, Into::into));
     }
     if let Some(email) = sketch.email {
-        let place = if sketch.kind == EventKind::Identify { &mut traits } else {
+        let place = if sketch.kind == EventKind::Identify {
+            &mut traits
+        } else {
             body["context"] = serde_json::json!({"traits": {}});
             body["context"]["traits"].as_object_mut().expect("just made")
         };
@@ -411,8 +414,7 @@ fn merged_away_ids_keep_resolving() {
     append(&*events, records(&sketches));
     let projector = start_projector(directory.path(), &events, &written);
     projector.stop().expect("a clean stop");
-    let reader =
-        ProfileReader::new(Arc::clone(projector.state()), open_second(), events, hash_key());
+    let reader = ProfileReader::new(Arc::clone(projector.state()), open_second(), events, hash_key());
     let key = hash_key();
     let mut ids = BTreeSet::new();
     for device in ["d1", "d2", "d3"] {

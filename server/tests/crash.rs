@@ -126,7 +126,8 @@ fn compare_with_reference(path: &Path, acknowledged: &BTreeSet<String>) {
     }
     assert_eq!(reference.projected[&WorkspaceId(1)], logged.len() as u64, "each event counts once");
 
-    let generation = Generation::open(&StatePaths::within(path), &hash_key, 32 << 20).expect("the state opens");
+    let generation =
+        Generation::open(&StatePaths::within(path), &hash_key, 32 << 20).expect("the state opens");
     assert_eq!(generation.rebuilt, None, "the state survived");
     let written: Vec<Activation> = read_all(path, "activations")
         .into_iter()
@@ -141,7 +142,14 @@ fn compare_with_reference(path: &Path, acknowledged: &BTreeSet<String>) {
     let expected = reference.profiles(WorkspaceId(1));
     assert_eq!(stored.len(), expected.len());
     let wrong: Vec<_> = expected.iter().filter(|(id, profile)| stored.get(*id) != Some(*profile)).collect();
-    assert!(wrong.is_empty(), "{} of {}: {:?} {:?}", wrong.len(), expected.len(), wrong[0], stored.get(wrong[0].0));
+    assert!(
+        wrong.is_empty(),
+        "{} of {}: {:?} {:?}",
+        wrong.len(),
+        expected.len(),
+        wrong[0],
+        stored.get(wrong[0].0)
+    );
 }
 
 fn read_all(path: &Path, log: &'static str) -> Vec<(u64, bytes::Bytes)> {

@@ -99,14 +99,21 @@ async fn events_become_profiles() {
                    "traits": {"email": "acme@example.com", "plan": "enterprise"}}),
         ])
         .await;
-    server.until("the profile is whole", async || {
-        server.profile("user_id:u1", "metadata").await.1["event_count"] == 5
-    }).await;
+    server
+        .until("the profile is whole", async || {
+            server.profile("user_id:u1", "metadata").await.1["event_count"] == 5
+        })
+        .await;
 
     let (_, metadata) = server.profile("user_id:u1", "metadata").await;
     let id = metadata["profile_id"].as_str().expect("an id").to_owned();
-    for who in ["user_id:u1", "email:ada@example.com", "email:ADA@example.com", "anonymous_id:a:1%2Fx",
-                &format!("profile_id:{id}")] {
+    for who in [
+        "user_id:u1",
+        "email:ada@example.com",
+        "email:ADA@example.com",
+        "anonymous_id:a:1%2Fx",
+        &format!("profile_id:{id}"),
+    ] {
         let (status, body) = server.profile(who, "traits").await;
         let traits = json!({"email": " Ada@Example.com ", "plan": "pro"});
         assert_eq!((status, body), (200, json!({"traits": traits, "cursor": {}})), "{who}");
@@ -147,10 +154,24 @@ async fn bad_events_are_set_aside_and_found() {
         ("no_type", r#"{"messageId":"no_type","userId":"u"}"#.to_owned()),
         ("odd_type", r#"{"type":"sing","messageId":"odd_type","userId":"u"}"#.to_owned()),
         ("no_name", r#"{"type":"track","messageId":"no_name","userId":"u"}"#.to_owned()),
-        ("wrong", r#"{"type":"track","messageId":"wrong","userId":"u","event":"x","properties":[]}"#.to_owned()),
+        (
+            "wrong",
+            r#"{"type":"track","messageId":"wrong","userId":"u","event":"x","properties":[]}"#.to_owned(),
+        ),
         ("number", r#"{"type":"track","messageId":"number","userId":7,"event":"x"}"#.to_owned()),
-        ("deep", format!(r#"{{"type":"track","messageId":"deep","userId":"u","event":"x","properties":{{"d":{deep}}}}}"#)),
-        ("large", format!(r#"{{"type":"track","messageId":"large","userId":"u","event":"x","properties":{{"d":"{}"}}}}"#, "y".repeat(1 << 20))),
+        (
+            "deep",
+            format!(
+                r#"{{"type":"track","messageId":"deep","userId":"u","event":"x","properties":{{"d":{deep}}}}}"#
+            ),
+        ),
+        (
+            "large",
+            format!(
+                r#"{{"type":"track","messageId":"large","userId":"u","event":"x","properties":{{"d":"{}"}}}}"#,
+                "y".repeat(1 << 20)
+            ),
+        ),
     ];
     let good = r#"{"type":"track","messageId":"good","userId":"u","event":"x","properties":{"s":"\ud83d","z":"\u0000","n":123456789012345678901234567890.5}}"#;
     for (name, event) in &bad {
@@ -162,11 +183,22 @@ async fn bad_events_are_set_aside_and_found() {
         assert_eq!(rows.len(), 1, "{name}: {body}");
         assert!(rows[0]["reason"].is_string() && rows[0]["message"].is_string(), "{name}");
     }
-    server.until("the good one is there", async || {
-        server.profile("user_id:u", "metadata").await.1["event_count"] == 1
-    }).await;
+    server
+        .until("the good one is there", async || {
+            server.profile("user_id:u", "metadata").await.1["event_count"] == 1
+        })
+        .await;
     let url = format!("http://{}/v1/spaces/default/collections/users/profiles/user_id:u/events", server.api);
-    let text = server.client.get(url).bearer_auth(TOKEN).send().await.expect("an answer").text().await.expect("text");
+    let text = server
+        .client
+        .get(url)
+        .bearer_auth(TOKEN)
+        .send()
+        .await
+        .expect("an answer")
+        .text()
+        .await
+        .expect("text");
     assert!(text.contains(r#""s":"\ufffd","z":"\u0000","n":123456789012345678901234567890.5"#), "{text}");
 
     for (body, status) in [("nonsense", 400), ("[]", 400), (r#"{"batch":7}"#, 400), ("", 400)] {
@@ -177,7 +209,8 @@ async fn bad_events_are_set_aside_and_found() {
     let many = format!(r#"{{"batch":[{}]}}"#, vec![good; 2501].join(","));
     assert_eq!(server.post("/v1/batch", many).await.0, 413);
     assert_eq!(server.post("/v1/track", "x".repeat(5 * 1024 * 1024 + 1)).await.0, 413);
-    let request = server.client.post(format!("http://{}/v1/track", server.http)).basic_auth("nobody", Some(""));
+    let request =
+        server.client.post(format!("http://{}/v1/track", server.http)).basic_auth("nobody", Some(""));
     assert_eq!(request.body("{}").send().await.expect("an answer").status(), 401);
 }
 
@@ -196,9 +229,11 @@ async fn a_webhook_is_toggled_without_loss() {
     let off = || server.call(Method::PATCH, &at, Some(json!({"enabled": false})));
     assert_eq!(off().await.0, 200);
     server.batch(&[track("m2", "u1")]).await;
-    server.until("it is projected", async || {
-        server.profile("user_id:u1", "metadata").await.1["event_count"] == 3
-    }).await;
+    server
+        .until("it is projected", async || {
+            server.profile("user_id:u1", "metadata").await.1["event_count"] == 3
+        })
+        .await;
     assert_eq!(receiver.names(), ["m1"]);
     assert_eq!(server.call(Method::PATCH, &at, Some(json!({"enabled": true}))).await.0, 200);
     until("what was parked", &mut async || receiver.names() == ["m1", "m2"]).await;
@@ -216,10 +251,12 @@ async fn a_webhook_is_toggled_without_loss() {
     until("tried again", &mut async || receiver.names() == ["m1", "m2", "m4", "m5"]).await;
     receiver.answer(422);
     server.batch(&[track("m6", "u1")]).await;
-    server.until("a dead letter", async || {
-        let (_, letters) = server.get(&format!("{at}/dead-letters")).await;
-        letters["data"][0]["message_id"] == "m6" && letters["data"][0]["response_status"] == 422
-    }).await;
+    server
+        .until("a dead letter", async || {
+            let (_, letters) = server.get(&format!("{at}/dead-letters")).await;
+            letters["data"][0]["message_id"] == "m6" && letters["data"][0]["response_status"] == 422
+        })
+        .await;
 
     let got = receiver.got.lock().expect("not poisoned");
     assert!(got.iter().all(|(head, _)| head.signed), "every delivery is signed");
@@ -232,7 +269,8 @@ async fn a_webhook_is_toggled_without_loss() {
 async fn two_workspaces_never_meet() {
     let (_directory, path) = data_dir();
     let server = Server::start(&path, &[]);
-    let (status, other) = server.call(Method::POST, "/admin/v1/workspaces", Some(json!({"name": "other"}))).await;
+    let (status, other) =
+        server.call(Method::POST, "/admin/v1/workspaces", Some(json!({"name": "other"}))).await;
     assert_eq!(status, 201, "{other}");
     let token = other["token"].as_str().expect("its own token").to_owned();
     let source = json!({"name": "web"});
@@ -240,16 +278,20 @@ async fn two_workspaces_never_meet() {
     assert_eq!(status, 201, "{source}");
     let key = source["write_key"].as_str().expect("a write key").to_owned();
 
-    let same = json!({"type": "identify", "messageId": "same", "userId": "u1", "traits": {"where": "default"}});
+    let same =
+        json!({"type": "identify", "messageId": "same", "userId": "u1", "traits": {"where": "default"}});
     server.batch(&[same]).await;
     let same = json!({"type": "identify", "messageId": "same", "userId": "u1", "traits": {"where": "other"}});
-    let request = server.client.post(format!("http://{}/v1/identify", server.http)).basic_auth(&key, Some(""));
+    let request =
+        server.client.post(format!("http://{}/v1/identify", server.http)).basic_auth(&key, Some(""));
     assert_eq!(request.body(same.to_string()).send().await.expect("an answer").status(), 200);
     let there = "/v1/spaces/other/collections/users/profiles/user_id:u1/traits";
-    server.until("both are there", async || {
-        let ours = server.profile("user_id:u1", "traits").await.1["traits"]["where"] == "default";
-        ours && server.call_as(&token, Method::GET, there, None).await.1["traits"]["where"] == "other"
-    }).await;
+    server
+        .until("both are there", async || {
+            let ours = server.profile("user_id:u1", "traits").await.1["traits"]["where"] == "default";
+            ours && server.call_as(&token, Method::GET, there, None).await.1["traits"]["where"] == "other"
+        })
+        .await;
     assert_eq!(server.get(there).await.0, 403, "a token reads its own workspace");
     assert_eq!(server.call_as(&token, Method::GET, "/admin/v1/workspaces", None).await.0, 403);
 }

@@ -75,7 +75,12 @@ impl Server {
     }
 
     /// A call of the private face with the first token.
-    pub(crate) async fn call(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(crate) async fn call(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
         self.call_as(TOKEN, method, path, body).await
     }
 

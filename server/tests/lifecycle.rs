@@ -27,7 +27,8 @@ async fn a_stop_loses_nothing_and_duplicates_are_known_after_it() {
     server.until("the new one is there", async || plan(&server, "u1").await == "paid").await;
     let (_, metadata) = server.profile("user_id:u1", "metadata").await;
     assert_eq!(metadata["event_count"], 2, "the repeated event does not count");
-    let duplicates = server.metric(r#"tributary_outcomes_total{stage="projector",outcome="duplicate"}"#).await;
+    let duplicates =
+        server.metric(r#"tributary_outcomes_total{stage="projector",outcome="duplicate"}"#).await;
     assert_eq!(duplicates, 1.0);
     assert!(server.stop().success());
 }
@@ -113,7 +114,11 @@ fn command(path: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
     let output = command.args(arguments).arg("--data-dir").arg(path).output().expect("it runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{arguments:?} {text} {} (patience {PATIENCE:?})", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{arguments:?} {text} {} (patience {PATIENCE:?})",
+        String::from_utf8_lossy(&output.stderr)
+    );
     text.lines().last().expect("it prints a line").to_owned()
 }
 

@@ -1,7 +1,10 @@
 //! The projector's own thread: read, apply, publish, append, and the timers.
 
 use super::threads::{IndexThread, StoreJob, StoreThread};
-use super::{PROTECT_PROJECTOR, PROTECT_SNAPSHOT, Progress, ProjectorError, ProjectorOptions, ProjectorParts, SnapshotReply};
+use super::{
+    PROTECT_PROJECTOR, PROTECT_SNAPSHOT, Progress, ProjectorError, ProjectorOptions, ProjectorParts,
+    SnapshotReply,
+};
 use crate::checkpoint::{CheckpointError, write_now};
 use crate::codec::Checkpoint;
 use crate::generation::Generation;
