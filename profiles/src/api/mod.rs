@@ -202,11 +202,10 @@ fn answer(
     query: &str,
 ) -> Result<Vec<u8>, ApiError> {
     let workspace = api.access.profiles(token, &address.workspace).map_err(|code| {
-        let message = match code {
-            ErrorCode::Unauthenticated => {
-                "an API token is needed: `Authorization: Bearer …`, or Basic with it as user"
-            }
-            _ => "this token may not read the profiles of this workspace",
+        let message = if code == ErrorCode::Unauthenticated {
+            "an API token is needed: `Authorization: Bearer …`, or Basic with it as user"
+        } else {
+            "this token may not read the profiles of this workspace"
         };
         ApiError::Refused(code, message.into())
     })?;

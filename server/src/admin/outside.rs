@@ -57,10 +57,10 @@ pub struct RejectRow {
     pub message: String,
     /// JSON pointer to what was wrong in the event; empty for the event as a whole.
     pub pointer: String,
-    /// The event as it was sent; `null` if those bytes are no JSON.
+    /// The event as it was sent; `null` if those bytes are no JSON, or nested too deeply to be shown.
     #[schema(value_type = Object, nullable)]
     pub event: Option<Box<RawValue>>,
-    /// The bytes as they were sent, in base64, if they are no JSON.
+    /// The bytes as they were sent, in base64, where `event` can't show them.
     pub event_base64: Option<String>,
 }
 

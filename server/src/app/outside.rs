@@ -91,9 +91,35 @@ fn parse_cursor(cursor: Option<&str>) -> Result<Option<u64>, OutsideError> {
     cursor.map(|text| text.parse().map_err(|_| OutsideError::Cursor)).transpose()
 }
 
-/// The bytes as JSON, if they are.
+/// How deeply an event is nested that is shown as JSON; readers' parsers give up not far beyond.
+const DEPTH_SHOWN_MAX: usize = 100;
+
+/// The bytes as JSON, if they are and a reader's parser can take them.
 fn json(bytes: &[u8]) -> Option<Box<RawValue>> {
+    if depth(bytes) > DEPTH_SHOWN_MAX {
+        return None;
+    }
     serde_json::from_slice(bytes).ok()
+}
+
+/// How deeply objects and arrays are nested.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    let (mut in_text, mut escaped) = (false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 fn reject_row(found: FoundReject) -> RejectRow {
@@ -124,5 +150,24 @@ fn dead_letter_row(letter: DeadLetter) -> DeadLetterRow {
         response_status: letter.status,
         response_excerpt: String::from_utf8_lossy(&letter.response_excerpt).into_owned(),
         event: json(&letter.event),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_counts_what_is_nested_and_no_text() {
+        let cases = [
+            ("7", 0),
+            ("{}", 1),
+            (r#"{"a":[{"b":1}],"c":{}}"#, 3),
+            (r#"{"a":"[[[{","b":"\"[["}"#, 1),
+            ("]]]]{", 1),
+        ];
+        for (text, want) in cases {
+            assert_eq!(depth(text.as_bytes()), want, "{text}");
+        }
     }
 }
