@@ -201,11 +201,12 @@ fn run_until_crash(directory: &Path, records: &[Bytes], to: usize, checkpoints: 
     let checkpoint = generation.checkpoint;
     let mut machine = Machine::new(Arc::clone(&state), Arc::clone(&indexes), hash_key(), checkpoint);
     let next = checkpoint.next as usize;
-    for at in indexes.watermark() as usize..next {
-        machine.index_only(at as u64, 0, &records[at]).expect("indexed");
+    let watermark = indexes.watermark() as usize;
+    for (at, record) in records.iter().enumerate().take(next).skip(watermark) {
+        machine.index_only(at as u64, 0, record).expect("indexed");
     }
-    for at in next..to.max(next) {
-        machine.apply(at as u64, 0, &records[at]).expect("applied");
+    for (at, record) in records.iter().enumerate().take(to).skip(next) {
+        machine.apply(at as u64, 0, record).expect("applied");
         if checkpoints.contains(&at) {
             let _activations = machine.publish();
             write_now(&mut generation.checkpointer, &state, machine.checkpoint()).expect("written");

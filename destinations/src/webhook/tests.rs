@@ -98,9 +98,7 @@ fn golden_events_become_golden_requests() {
         let given: Value = serde_json::from_slice(&read("given")).expect("JSON");
         let event = read("event");
         let request = request_of(&given, &event);
-        #[allow(clippy::disallowed_methods, reason = "how `cargo xtask golden` asks for new golden files")]
-        let rewrites = std::env::var("TRIBUTARY_GOLDEN").is_ok_and(|mode| mode == "rewrite");
-        if rewrites {
+        if is_rewriting() {
             let text = serde_json::to_string_pretty(&request).expect("JSON");
             fs::write(file("request"), text + "\n").expect("the folder can be written to");
         }
@@ -110,7 +108,7 @@ fn golden_events_become_golden_requests() {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "a switch of this test alone, not of the program")]
+#[allow(clippy::disallowed_methods, reason = "how `cargo xtask golden` asks for new golden files")]
 fn is_rewriting() -> bool {
     std::env::var("TRIBUTARY_GOLDEN").is_ok_and(|mode| mode == "rewrite")
 }

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::keys::{KeyError, Keys};
 use crate::lifecycle::{DataDir, Fatal, LockError, exit_process};
 use crate::telemetry;
-use crate::workspaces::{Given, Snapshot, StoreError, StoreOptions, WorkspaceStore};
+use crate::workspaces::{Given, InForce, StoreError, StoreOptions, WorkspaceStore};
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 use behind::Behind;
@@ -167,7 +167,7 @@ pub async fn start_with(config: Config, fatal: Fatal) -> Result<Running, StartEr
 }
 
 /// What happens between a version coming into force and its change being answered.
-fn in_force(write_keys: &Arc<WriteKeys>, behind: &Arc<Behind>) -> Arc<dyn Fn(&Arc<Snapshot>) + Send + Sync> {
+fn in_force(write_keys: &Arc<WriteKeys>, behind: &Arc<Behind>) -> InForce {
     let (write_keys, behind) = (Arc::clone(write_keys), Arc::clone(behind));
     Arc::new(move |snapshot| {
         write_keys.swap(snapshot.workspaces());
