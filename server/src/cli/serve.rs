@@ -16,9 +16,10 @@ pub(super) async fn run(config: Config) -> anyhow::Result<ExitCode> {
         tracing::warn!("{notice}");
     }
     let told = told_to_stop()?;
+    let given = (config.admin_token.is_some(), config.write_key.is_some());
     let running = app::start(config).await?;
     // Whoever started this may not be reading any more: that is no reason to end.
-    if let Err(error) = tell(&running, &mut std::io::stdout()) {
+    if let Err(error) = tell(&running, given, &mut std::io::stdout()) {
         tracing::warn!(%error, "nothing could be printed; TRIBUTARY_ADMIN_TOKEN and TRIBUTARY_WRITE_KEY set credentials");
     }
     tokio::select! {
@@ -35,14 +36,21 @@ pub(super) async fn run(config: Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells the addresses, and what the first start made.
-fn tell(running: &Running, out: &mut impl Write) -> std::io::Result<()> {
+/// Tells the addresses, and what the first start made; not what was given to it.
+fn tell(
+    running: &Running,
+    (token_given, key_given): (bool, bool),
+    out: &mut impl Write,
+) -> std::io::Result<()> {
     writeln!(out, "tracking API  http://{}", running.http)?;
     writeln!(out, "profile and admin API  http://{}", running.api)?;
     if let Some(first) = &running.first_start {
-        writeln!(out, "admin token  {}", first.admin_token)?;
-        writeln!(out, "write key of source \"default\"  {}", first.write_key)?;
-        writeln!(out, "Both are shown this once: keep them.")?;
+        if !token_given {
+            writeln!(out, "admin token, shown this once  {}", first.admin_token)?;
+        }
+        if !key_given {
+            writeln!(out, "write key of source \"default\", shown this once  {}", first.write_key)?;
+        }
     }
     out.flush()
 }
