@@ -37,7 +37,7 @@ const COMPRESS_FROM_BYTES: usize = 128;
 const FLAG_LZ4: u32 = 1;
 const FLAG_CONTINUES: u32 = 2;
 
-/// A header as it was read, not yet trusted: only [`check`] proves it.
+/// A header as it was read, not yet trusted: only `check` proves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
     crc: u32,
