@@ -3,7 +3,7 @@
 use crate::config::Key;
 use crate::connect::{Client, SendError};
 use crate::dead_letter::EXCERPT_BYTES_MAX;
-use crate::definition::{Delivery, Destination, InboundResponse, Rejection, Verdict};
+use crate::definition::{Delivery, Destination, InboundResponse, Payload, Rejection, Verdict};
 use crate::fanout::delivery_id;
 use crate::ledger::{Failure, Job};
 use crate::locate::UnreadableActivation;
@@ -47,15 +47,41 @@ pub(crate) enum AttemptResult {
     Expired,
 }
 
-/// Makes an attempt. Dropping the future breaks it off; the receiver may have got the delivery then.
-pub(crate) async fn attempt(means: Means, mut job: Job) -> Attempt {
+/// Attempts these deliveries with one request. Dropping the future breaks it off; the receiver may have got them
+/// then.
+pub(crate) async fn attempt(means: Means, jobs: Vec<Job>) -> Vec<Attempt> {
     let started = means.clock.now();
-    let (result, excerpt) = match activation_of(&means, &mut job).await {
-        Ok(activation) => send(&means, &job, &activation, started).await,
-        Err(UnreadableActivation::Log(ReadError::Expired { .. })) => (AttemptResult::Expired, Bytes::new()),
-        Err(why) => (failed(why.to_string(), None, false), Bytes::new()),
+    let mut ended = Vec::new();
+    let (mut sent, mut payloads) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
+    for mut job in jobs {
+        match payload_of(&means, &mut job).await {
+            Ok(payload) => {
+                sent.push(job);
+                payloads.push(payload);
+            }
+            Err(result) => ended.push((job, result, Bytes::new())),
+        }
+    }
+    if !payloads.is_empty() {
+        let (results, excerpt) = send(&means, &payloads, started).await;
+        ended.extend(sent.into_iter().zip(results).map(|(job, result)| (job, result, excerpt.clone())));
+    }
+    let now = means.clock.now();
+    let attempt = |(job, result, excerpt)| Attempt { job, started, ended: now, result, excerpt };
+    ended.into_iter().map(attempt).collect()
+}
+
+/// What a delivery contributes to the request, or how it has ended before there was one.
+async fn payload_of(means: &Means, job: &mut Job) -> Result<Payload, AttemptResult> {
+    let activation = match activation_of(means, job).await {
+        Ok(activation) => activation,
+        Err(UnreadableActivation::Log(ReadError::Expired { .. })) => return Err(AttemptResult::Expired),
+        Err(why) => return Err(failed(why.to_string(), None, false)),
     };
-    Attempt { job, started, ended: means.clock.now(), result, excerpt }
+    let waiting = &job.waiting;
+    let id = delivery_id(means.key, waiting.position, waiting.ordinal, &waiting.message_id);
+    let delivery = Delivery { id: &id, activation: &activation };
+    means.destination.encode(&delivery).map_err(|why| rejected(why, None))
 }
 
 async fn activation_of(means: &Means, job: &mut Job) -> Result<Arc<Activation>, UnreadableActivation> {
@@ -74,35 +100,42 @@ async fn activation_of(means: &Means, job: &mut Job) -> Result<Arc<Activation>, 
     Ok(activation)
 }
 
-async fn send(
-    means: &Means,
-    job: &Job,
-    activation: &Activation,
-    started: Timestamp,
-) -> (AttemptResult, Bytes) {
-    let waiting = &job.waiting;
-    let id = delivery_id(means.key, waiting.position, waiting.ordinal, &waiting.message_id);
-    let payload = match means.destination.encode(&Delivery { id: &id, activation }) {
-        Ok(payload) => payload,
-        Err(why) => return (rejected(why, None), Bytes::new()),
-    };
-    let request = means.destination.request(&[payload], started);
+async fn send(means: &Means, payloads: &[Payload], started: Timestamp) -> (Vec<AttemptResult>, Bytes) {
+    let request = means.destination.request(payloads, started);
+    let each =
+        |result: &dyn Fn() -> AttemptResult| (payloads.iter().map(|_| result()).collect(), Bytes::new());
     match means.client.send(request, started).await {
         Ok(response) => {
             let excerpt = response.body.slice(..response.body.len().min(EXCERPT_BYTES_MAX));
-            (judge(means, &response), Bytes::copy_from_slice(&excerpt))
+            (judge(means, &response, payloads.len()), Bytes::copy_from_slice(&excerpt))
         }
-        Err(why @ SendError::Request(_)) => (rejected(Rejection(why.to_string()), None), Bytes::new()),
-        Err(why @ SendError::Refused(_)) => (failed(why.to_string(), None, true), Bytes::new()),
+        Err(why @ SendError::Request(_)) => each(&|| rejected(Rejection(why.to_string()), None)),
+        Err(why @ SendError::Refused(_)) => each(&|| failed(why.to_string(), None, true)),
         Err(why @ (SendError::Timeout | SendError::Connection(_))) => {
-            (failed(why.to_string(), None, false), Bytes::new())
+            each(&|| failed(why.to_string(), None, false))
         }
     }
 }
 
-fn judge(means: &Means, response: &InboundResponse) -> AttemptResult {
+/// What a response means for each delivery of the request. One that carried several and was rejected says
+/// nothing about which of them was at fault: each is tried again, alone.
+fn judge(means: &Means, response: &InboundResponse, deliveries: usize) -> Vec<AttemptResult> {
+    let mut verdicts = means.destination.verdicts(response, deliveries).into_iter();
+    let judged = (0..deliveries).map(|_| match judge_one(response, verdicts.next()) {
+        AttemptResult::Rejected(failure) if deliveries > 1 => {
+            AttemptResult::Failed { failure, after: None, refused: false }
+        }
+        result @ (AttemptResult::Delivered
+        | AttemptResult::Failed { .. }
+        | AttemptResult::Rejected(_)
+        | AttemptResult::Expired) => result,
+    });
+    judged.collect()
+}
+
+fn judge_one(response: &InboundResponse, verdict: Option<Verdict>) -> AttemptResult {
     let status = response.status;
-    match means.destination.verdicts(response, 1).into_iter().next() {
+    match verdict {
         Some(Verdict::Delivered) => AttemptResult::Delivered,
         Some(Verdict::Retry { after }) => AttemptResult::Failed {
             failure: Failure {

@@ -53,6 +53,8 @@ pub enum SettingKind {
     Url,
     /// Any text.
     Text,
+    /// A whole number from 1 on.
+    Count,
 }
 
 impl Spec {
@@ -85,16 +87,32 @@ impl Spec {
             }
         }
         for setting in &self.settings {
-            match text(settings, &setting.name)? {
-                None if setting.required => return Err(SettingsError::new(&setting.name, "is required")),
-                None => {}
-                Some(value) => match setting.kind {
-                    SettingKind::Url => drop(url(&setting.name, value)?),
-                    SettingKind::Text => {}
+            let name = &setting.name;
+            let is_given = match setting.kind {
+                SettingKind::Url => match text(settings, name)? {
+                    Some(value) => url(name, value).map(|_| true)?,
+                    None => false,
                 },
+                SettingKind::Text => text(settings, name)?.is_some(),
+                SettingKind::Count => count(settings, name)?.is_some(),
+            };
+            if setting.required && !is_given {
+                return Err(SettingsError::new(name, "is required"));
             }
         }
         Ok(())
+    }
+}
+
+/// A setting that is a number of things; `None` if it is missing or null.
+pub(crate) fn count(settings: &RawSettings, name: &str) -> Result<Option<u64>, SettingsError> {
+    match settings.get(name) {
+        None => Ok(None),
+        Some(value) if value.is_null() => Ok(None),
+        Some(value) => match value.as_u64() {
+            Some(number) if number > 0 => Ok(Some(number)),
+            Some(_) | None => Err(SettingsError::new(name, "must be a whole number from 1 on")),
+        },
     }
 }
 
@@ -225,6 +243,9 @@ pub trait Destination: Send + Sync {
     /// # Errors
     /// Why it can never be sent.
     fn encode(&self, delivery: &Delivery<'_>) -> Result<Payload, Rejection>;
+
+    /// How many payloads one request may carry.
+    fn batch_events_max(&self) -> usize;
 
     /// The request that carries these payloads, made for an attempt at that time. The worker never hands over
     /// an empty batch.

@@ -330,6 +330,11 @@ impl Ledger {
         Some(Job { sequence, again: false, waiting, activation: Some(Arc::clone(&fresh.activation)) })
     }
 
+    /// How many not tried before may go.
+    pub(crate) fn ready_len(&self) -> usize {
+        self.order.ready_len()
+    }
+
     /// Whether there is one not tried before that may go.
     pub(crate) fn has_fresh(&self) -> bool {
         self.order.has_ready()

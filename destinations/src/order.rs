@@ -74,6 +74,11 @@ impl Order {
         self.ready.pop_front()
     }
 
+    /// How many not tried before may go.
+    pub(crate) fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
     /// Whether one not tried before may go.
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()

@@ -8,7 +8,7 @@ use crate::config::{DestinationConfig, wanted_config};
 use crate::connect::Client;
 use crate::definition::Destination;
 use crate::fanout::{Admission, admit, is_passed_over};
-use crate::ledger::{Ledger, Settled};
+use crate::ledger::{Job, Ledger, Settled};
 use crate::locate::UnreadableActivation;
 use crate::outage::Outage;
 use crate::reader::{Progress, Reader};
@@ -41,8 +41,14 @@ enum Limit {
     Queue,
 }
 
+/// About how many bytes of events go into one request.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// How long deliveries wait for others to share a request with, while another request is under way.
+const BATCH_DELAY: Duration = Duration::from_millis(20);
+
 enum Wake {
-    Attempt(Box<Attempt>),
+    Attempts(Vec<Attempt>),
     Committed(Result<(), StoreError>),
     /// Something may have changed; the loop looks for itself.
     Look,
@@ -55,7 +61,9 @@ pub(crate) struct Sending<'a> {
     means: Means,
     pub(crate) ledger: Ledger,
     pub(crate) outage: Outage,
-    flights: FuturesUnordered<BoxFuture<'static, Attempt>>,
+    flights: FuturesUnordered<BoxFuture<'static, Vec<Attempt>>>,
+    /// Since when there are deliveries that wait for others to share a request with.
+    gathering_since: Option<Instant>,
     retries_under_way: usize,
     reader: Reader,
     read_again_at: Option<Instant>,
@@ -95,6 +103,7 @@ impl<'a> Sending<'a> {
             ledger,
             outage: Outage::default(),
             flights: FuturesUnordered::new(),
+            gathering_since: None,
             retries_under_way: 0,
             read_again_at: None,
             committing: None,
@@ -121,9 +130,11 @@ impl<'a> Sending<'a> {
                 return Ok(());
             }
             match self.wake().await {
-                Wake::Attempt(attempt) => {
-                    self.retries_under_way -= usize::from(attempt.job.again);
-                    self.finish(*attempt);
+                Wake::Attempts(attempts) => {
+                    for attempt in attempts {
+                        self.retries_under_way -= usize::from(attempt.job.again);
+                        self.finish(attempt);
+                    }
                 }
                 Wake::Committed(result) => {
                     result?;
@@ -149,7 +160,7 @@ impl<'a> Sending<'a> {
             if Instant::now() >= deadline && !self.flights.is_empty() {
                 tracing::warn!(
                     destination = %self.worker.key,
-                    deliveries = self.flights.len(),
+                    deliveries = self.ledger.under_way(),
                     "stopped with deliveries under way; they will be sent again"
                 );
                 self.flights.clear();
@@ -238,10 +249,40 @@ impl<'a> Sending<'a> {
             let retries_first =
                 self.retries_under_way < limits.concurrency.div_ceil(2) || !self.ledger.has_fresh();
             let due = if retries_first { self.ledger.next_due(now) } else { None };
-            let Some(job) = due.or_else(|| self.ledger.next_fresh()) else { return };
-            self.retries_under_way += usize::from(job.again);
-            self.flights.push(Box::pin(attempt(self.means.clone(), job)));
+            let jobs = match due {
+                // One that failed before goes alone, so that it can't fail others with it.
+                Some(job) => vec![job],
+                None => self.gather(),
+            };
+            if jobs.is_empty() {
+                return;
+            }
+            self.retries_under_way += usize::from(jobs[0].again);
+            self.flights.push(Box::pin(attempt(self.means.clone(), jobs)));
         }
+    }
+
+    /// Takes new deliveries for one request: as many as it may carry, or fewer if nothing is under way or they
+    /// have waited for long enough.
+    fn gather(&mut self) -> Vec<Job> {
+        let most = self.means.destination.batch_events_max().max(1);
+        let ready = self.ledger.ready_len();
+        if ready == 0 {
+            self.gathering_since = None;
+            return Vec::new();
+        }
+        let since = *self.gathering_since.get_or_insert_with(Instant::now);
+        if ready < most && !self.flights.is_empty() && since.elapsed() < BATCH_DELAY {
+            return Vec::new();
+        }
+        let (mut jobs, mut bytes) = (Vec::with_capacity(ready.min(most)), 0);
+        while jobs.len() < most && bytes < BATCH_BYTES {
+            let Some(job) = self.ledger.next_fresh() else { break };
+            bytes += job.activation.as_ref().map_or(0, |activation| activation.event.len());
+            jobs.push(job);
+        }
+        self.gathering_since = None;
+        jobs
     }
 
     fn has_room(&self) -> bool {
@@ -319,7 +360,7 @@ impl<'a> Sending<'a> {
     async fn wake(&mut self) -> Wake {
         let nap = self.nap();
         tokio::select! {
-            Some(attempt) = self.flights.next(), if !self.flights.is_empty() => Wake::Attempt(Box::new(attempt)),
+            Some(attempts) = self.flights.next(), if !self.flights.is_empty() => Wake::Attempts(attempts),
             result = at_end_of(&mut self.committing) => Wake::Committed(result),
             read = self.reader.changed(), if !self.leaving => {
                 match read {
@@ -355,6 +396,9 @@ impl<'a> Sending<'a> {
         }
         if let Some(at) = self.read_again_at {
             no_later(at);
+        }
+        if let Some(since) = self.gathering_since.filter(|_| self.has_room()) {
+            no_later(since + BATCH_DELAY);
         }
         if let Some(due) = self.ledger.next_due_at().filter(|_| self.has_room()) {
             let micros = due.micros_since(self.means.clock.now()).max(0).unsigned_abs();

@@ -1,5 +1,6 @@
 //! The engine against real receivers on loopback, with a clock that the tests drive.
 
+mod batching;
 mod conservation;
 mod delivering;
 mod harness;

@@ -39,6 +39,20 @@ fn settings_are_taken_or_refused_with_a_reason() {
             None,
         ),
         (json!({"url": "https://example.com", "secret": null}), None),
+        (json!({"url": "https://example.com", "events_per_request": 1000}), None),
+        (json!({"url": "https://example.com", "events_per_request": null}), None),
+        (
+            json!({"url": "https://example.com", "events_per_request": 0}),
+            Some(("events_per_request", "from 1 on")),
+        ),
+        (
+            json!({"url": "https://example.com", "events_per_request": "9"}),
+            Some(("events_per_request", "from 1 on")),
+        ),
+        (
+            json!({"url": "https://example.com", "events_per_request": 1001}),
+            Some(("events_per_request", "from 1 to 1000")),
+        ),
         (json!({}), Some(("url", "is required"))),
         (json!({"url": null}), Some(("url", "is required"))),
         (json!({"url": 7}), Some(("url", "must be text"))),
@@ -106,6 +120,23 @@ fn golden_events_become_golden_requests() {
         assert_eq!(request, want, "{name}");
         assert_eq!(request["body"].as_str().map(str::as_bytes), Some(&*event), "{name}: the event as stored");
     }
+}
+
+#[test]
+fn a_batch_holds_the_events_as_stored() {
+    let given = json!({"url": "https://example.com", "events_per_request": 10});
+    let webhook = WebhookDefinition.configure(&settings(given)).expect("good settings");
+    assert_eq!(webhook.batch_events_max(), 10);
+    let events: [&[u8]; 2] = [br#"{"n": 1.50,"e":"\u00eb"}"#, b"{}"];
+    let payloads: Vec<Payload> = ["a", "b"]
+        .into_iter()
+        .zip(events)
+        .map(|(id, event)| Payload { id: id.to_owned(), body: Bytes::from_static(event) })
+        .collect();
+    let request = webhook.request(&payloads, Timestamp::default());
+    let want = r#"{"deliveries":[{"id":"a","event":{"n": 1.50,"e":"\u00eb"}},{"id":"b","event":{}}]}"#;
+    assert_eq!(std::str::from_utf8(&request.body), Ok(want));
+    assert!(request.headers.contains(&("webhook-id", "batch_a".to_owned())));
 }
 
 #[allow(clippy::disallowed_methods, reason = "how `cargo xtask golden` asks for new golden files")]
