@@ -44,6 +44,26 @@ impl Totals {
     }
 }
 
+/// Up to where the activations log was read, and the largest place until there: what is not behind that place is
+/// there for the second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    pub(crate) sequence: u64,
+    pub(crate) position: Position,
+    pub(crate) ordinal: u32,
+}
+
+impl Mark {
+    pub(crate) fn new(sequence: u64, (position, ordinal): (Position, u32)) -> Self {
+        Self { sequence, position, ordinal }
+    }
+
+    /// The place of the activation.
+    pub(crate) fn place(&self) -> (Position, u32) {
+        (self.position, self.ordinal)
+    }
+}
+
 /// The durable part of a ledger but for its retry queue and its dead letters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredState {
@@ -58,6 +78,26 @@ pub(crate) struct StoredState {
     pub(crate) starts_after: Position,
     /// The destination was deleted, and every delivery of it has ended.
     pub(crate) ended: bool,
+    /// Where a start begins to read: at the cursor or a little before it.
+    pub(crate) mark: Option<Mark>,
+}
+
+/// The first form of [`StoredState`].
+#[derive(Deserialize)]
+struct StoredState1 {
+    cursor: u64,
+    settled: Vec<(u64, u64)>,
+    totals: Totals,
+    next_letter: u64,
+    starts_after: Position,
+    ended: bool,
+}
+
+impl From<StoredState1> for StoredState {
+    fn from(old: StoredState1) -> Self {
+        let StoredState1 { cursor, settled, totals, next_letter, starts_after, ended } = old;
+        Self { cursor, settled, totals, next_letter, starts_after, ended, mark: None }
+    }
 }
 
 /// Why an attempt failed.
@@ -89,18 +129,15 @@ pub(crate) struct Waiting {
     pub(crate) failure: Option<Failure>,
 }
 
-const VERSION: u8 = 1;
+const STATE: &str = "destination's state";
+const WAITING: &str = "waiting delivery";
 
-fn encode(value: &impl Serialize) -> Vec<u8> {
-    postcard::to_extend(value, vec![VERSION]).expect("plain values can be written")
+fn encode(version: u8, value: &impl Serialize) -> Vec<u8> {
+    postcard::to_extend(value, vec![version]).expect("plain values can be written")
 }
 
 fn decode<T: for<'de> Deserialize<'de>>(what: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
-    match bytes.split_first() {
-        Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| StoreError::Damaged(what)),
-        Some((&version, _)) => Err(StoreError::Version { what, version }),
-        None => Err(StoreError::Damaged(what)),
-    }
+    postcard::from_bytes(bytes).map_err(|_| StoreError::Damaged(what))
 }
 
 impl StoredState {
@@ -113,15 +150,26 @@ impl StoredState {
             next_letter: 0,
             starts_after,
             ended: false,
+            mark: None,
         }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        encode(self)
+        encode(2, self)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        decode("destination's state", bytes)
+        match bytes.split_first() {
+            Some((1, rest)) => decode::<StoredState1>(STATE, rest).map(Self::from),
+            Some((2, rest)) => decode(STATE, rest),
+            Some((&version, _)) => Err(StoreError::Version { what: STATE, version }),
+            None => Err(StoreError::Damaged(STATE)),
+        }
+    }
+
+    /// Where a start begins to read.
+    pub(crate) fn reads_from(&self) -> u64 {
+        self.mark.map_or(self.cursor, |mark| mark.sequence.min(self.cursor))
     }
 
     /// Whether the activation of that sequence is settled.
@@ -150,11 +198,15 @@ impl Waiting {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        encode(self)
+        encode(1, self)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        decode("waiting delivery", bytes)
+        match bytes.split_first() {
+            Some((1, rest)) => decode(WAITING, rest),
+            Some((&version, _)) => Err(StoreError::Version { what: WAITING, version }),
+            None => Err(StoreError::Damaged(WAITING)),
+        }
     }
 }
 
@@ -209,6 +261,7 @@ pub(crate) struct Ledger {
     settled: BTreeSet<u64>,
     totals: Totals,
     starts_after: Position,
+    mark: Option<Mark>,
     next_letter: u64,
     letters: VecDeque<(u64, u32)>,
     letter_bytes: u64,
@@ -230,6 +283,7 @@ impl Ledger {
             settled: state.settled.iter().flat_map(|(first, length)| *first..first + length).collect(),
             totals: state.totals,
             starts_after: state.starts_after,
+            mark: state.mark,
             next_letter: state.next_letter,
             letter_bytes: remembered.letters.iter().map(|(_, size)| u64::from(*size)).sum(),
             letters: remembered.letters,
@@ -251,6 +305,17 @@ impl Ledger {
     /// Everything below it is settled.
     pub(crate) fn cursor(&self) -> u64 {
         self.cursor
+    }
+
+    /// Up to where the log was read at some time not after the cursor.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        self.mark
+    }
+
+    /// The log was read up to there; everything before it is settled.
+    pub(crate) fn set_mark(&mut self, mark: Mark) {
+        debug_assert!(mark.sequence <= self.cursor, "a start reads what is not settled");
+        self.mark = Some(mark);
     }
 
     pub(crate) fn totals(&self) -> &Totals {
@@ -461,6 +526,7 @@ impl Ledger {
             next_letter: self.next_letter,
             starts_after: self.starts_after,
             ended: false,
+            mark: self.mark,
         }
     }
 

@@ -14,9 +14,20 @@ pub(crate) enum UnreadableActivation {
     Form(u64),
 }
 
+/// How far before the first activation of its own a destination begins to read. What a killed process had sent may
+/// lie there once more, in Kafka, and lead a binary search behind it; it is never more than that.
+const BEFORE: u64 = 4096;
+
+/// Where a destination begins to read whose events are behind `after`: a little before the first of them, which
+/// takes nothing in that is not its own. Blocking.
+pub(crate) fn start_for(log: &dyn EventLog, after: Position) -> Result<u64, UnreadableActivation> {
+    let first = log.bounds().first;
+    Ok(first_behind(log, after)?.saturating_sub(BEFORE).max(first))
+}
+
 /// The first sequence whose activation is of an event behind `after`, by binary search: activations are ordered
 /// by position. It is the log's end if there is none yet. Blocking.
-pub(crate) fn first_behind(log: &dyn EventLog, after: Position) -> Result<u64, UnreadableActivation> {
+fn first_behind(log: &dyn EventLog, after: Position) -> Result<u64, UnreadableActivation> {
     let bounds = log.bounds();
     let (mut low, mut high) = (bounds.first, bounds.end);
     while low < high {
@@ -29,7 +40,12 @@ pub(crate) fn first_behind(log: &dyn EventLog, after: Position) -> Result<u64, U
                 low = first.max(low).min(high);
                 continue;
             }
-            Err(why @ (ReadError::Corrupt { .. } | ReadError::Io(_))) => return Err(why.into()),
+            Err(
+                why @ (ReadError::Corrupt { .. }
+                | ReadError::Lost { .. }
+                | ReadError::Unavailable(_)
+                | ReadError::Io(_)),
+            ) => return Err(why.into()),
         };
         let activation = Activation::decode(&bytes).map_err(|_| UnreadableActivation::Form(middle))?;
         if activation.header.position > after {

@@ -23,6 +23,8 @@ pub const LIMIT: &str = "tributary_destination_limit_total";
 pub const DEAD_LETTERS_DROPPED: &str = "tributary_dead_letters_dropped_total";
 /// Counter: attempts refused because of the receiver's address. Labels: workspace, destination.
 pub const ADDRESSES_REFUSED: &str = "tributary_destination_addresses_refused_total";
+/// Counter: activations passed over because they are in their log for the second time. Labels: workspace, destination.
+pub const REPEATED: &str = "tributary_activations_repeated_total";
 
 /// One destination's handles.
 pub(crate) struct Meters {
@@ -37,6 +39,7 @@ pub(crate) struct Meters {
     pub(crate) at_window_bytes_limit: Counter,
     pub(crate) dead_letters_dropped: Counter,
     pub(crate) addresses_refused: Counter,
+    pub(crate) repeated: Counter,
     outcomes: [Counter; Outcome::ALL.len()],
 }
 
@@ -59,6 +62,7 @@ impl Meters {
             at_window_bytes_limit: counter!(LIMIT, &with("limit", "window_bytes")),
             dead_letters_dropped: counter!(DEAD_LETTERS_DROPPED, &labels),
             addresses_refused: counter!(ADDRESSES_REFUSED, &labels),
+            repeated: counter!(REPEATED, &labels),
             outcomes: Outcome::ALL.map(|outcome| counter!(DELIVERIES, &with("outcome", outcome.name()))),
         }
     }

@@ -4,7 +4,7 @@
 
 use crate::ledger::StoredState;
 use crate::locate::UnreadableActivation;
-use crate::worker::{Shared, Worker, WorkerError};
+use crate::worker::{READ_AGAIN, Shared, Worker, WorkerError};
 use std::sync::Arc;
 use tributary_eventlog::ReadError;
 use tributary_model::outcome::Outcome;
@@ -62,7 +62,8 @@ fn unread(
     stop: impl Fn() -> bool,
 ) -> Option<Unread> {
     let end = shared.log.bounds().end;
-    let mut count = Unread { waiting: 0, expired: 0, end: state.cursor };
+    let mut count = Unread { waiting: 0, expired: 0, end: state.reads_from() };
+    let mut newest = state.mark.map(|mark| mark.place());
     while count.end < end {
         if stop() {
             return None;
@@ -75,7 +76,12 @@ fn unread(
                 count.end = first.max(count.end + 1);
                 continue;
             }
-            Err(why @ (ReadError::Corrupt { .. } | ReadError::Io(_))) => {
+            Err(ReadError::Unavailable(_)) => {
+                // They are there: what is not counted now would be lost without a word.
+                std::thread::park_timeout(READ_AGAIN);
+                continue;
+            }
+            Err(why @ (ReadError::Corrupt { .. } | ReadError::Lost { .. } | ReadError::Io(_))) => {
                 // A damaged log does not keep a destination from being deleted.
                 let why = UnreadableActivation::Log(why);
                 tracing::error!(%workspace, error = %why, "deliveries of a deleted destination can't be counted");
@@ -84,7 +90,12 @@ fn unread(
         };
         for entry in &entries {
             let is_its = Activation::decode(&entry.bytes).is_ok_and(|activation| {
-                activation.header.workspace == workspace && activation.header.position > state.starts_after
+                let place = Some(activation.place());
+                let repeats = place <= newest;
+                newest = newest.max(place);
+                !repeats
+                    && activation.header.workspace == workspace
+                    && activation.header.position > state.starts_after
             });
             count.waiting += u64::from(is_its && !state.is_settled(entry.sequence));
             count.end = entry.sequence + 1;

@@ -95,7 +95,7 @@ impl<'a> Sending<'a> {
             destination,
         };
         Ok(Self {
-            reader: Reader::new(Arc::clone(&shared.log), ledger.cursor()),
+            reader: Reader::new(Arc::clone(&shared.log), ledger.cursor(), ledger.mark()),
             durable_cursor: ledger.cursor(),
             worker,
             config,
@@ -206,6 +206,11 @@ impl<'a> Sending<'a> {
                 break;
             }
             let next = self.reader.pop().expect("it was just looked at");
+            if next.repeats {
+                self.worker.meters.repeated.increment(1);
+                self.ledger.pass(next.sequence);
+                continue;
+            }
             match admit(&self.config, &next.activation.header) {
                 Admission::NotIts => self.ledger.pass(next.sequence),
                 Admission::PassedOver => self.ledger.end_unread(next.sequence, Outcome::Skipped),
@@ -326,6 +331,9 @@ impl<'a> Sending<'a> {
             || (self.leaving && self.flights.is_empty());
         if is_time {
             let summary = self.worker.summary(&self.config, &self.ledger);
+            if let Some(mark) = self.reader.mark(self.ledger.cursor()) {
+                self.ledger.set_mark(mark);
+            }
             let (commit, settled) = self.ledger.take_commit();
             let store = Arc::clone(&self.worker.shared.store);
             self.committing = Some(Box::pin(async move { store.commit(commit).await }));

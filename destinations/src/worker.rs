@@ -7,7 +7,7 @@
 use crate::config::{DestinationConfig, Key, Limits, Wanted, wanted_config};
 use crate::connect::{Addresses, SendError};
 use crate::ledger::{Ledger, LetterLimits, StoredState};
-use crate::locate::first_behind;
+use crate::locate::start_for;
 use crate::metrics::Meters;
 use crate::remove::remove;
 use crate::retry::RetryPolicy;
@@ -107,7 +107,7 @@ impl Worker {
         let loaded = tokio::task::spawn_blocking(move || {
             Ok::<_, StoreError>(match shared.store.load(key)? {
                 Some(remembered) => Ok((remembered, false)),
-                None => first_behind(&*shared.log, starts_after).map(|cursor| {
+                None => start_for(&*shared.log, starts_after).map(|cursor| {
                     let state = StoredState::new(cursor, starts_after);
                     (Remembered { state, waiting: Vec::new(), letters: VecDeque::new() }, true)
                 }),

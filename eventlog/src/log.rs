@@ -4,9 +4,12 @@
 //! and `suite` checks:
 //!
 //! - An append is answered with success only once its entries are durable, and readers see an entry only then.
-//! - An append is whole: all its entries, with consecutive sequences, or none of them. That holds across a
-//!   crash too.
-//! - Appends are ordered as they were called.
+//! - An append is ordered: its entries are in the log in their order, and appends in the order of their calls.
+//! - On segment files and in memory an append is also whole: all its entries, with consecutive sequences, or none
+//!   of them, across a crash too. On Kafka it is not: an append that failed with [`AppendError::Unknown`], or that
+//!   a crash cut short, may have left some of its entries, and entries of a killed process may arrive after the
+//!   next one began. So whatever is appended has to bear repetition: an event by its message id, an activation by
+//!   its place.
 //! - What was once readable at a sequence never changes. It stays readable until retention removes it, and
 //!   retention removes from the oldest end only, never past a protected reader.
 //! - Damage is reported, never skipped.
@@ -53,25 +56,27 @@ pub struct LogStatus {
     pub accepting: bool,
     /// Why not, if it would not.
     pub refusal: Option<AppendError>,
-    /// Bytes kept on disk (in memory for a log without one).
+    /// Bytes kept on disk (in memory for a log without one); 0 for a log that is kept elsewhere.
     pub bytes_kept: u64,
 }
 
 /// A durable, ordered, replayable sequence of entries.
 pub trait EventLog: Send + Sync + 'static {
-    /// Appends all `entries` or none, with consecutive sequences. They are queued before this returns, even if
-    /// the future is never polled; the future resolves once they are durable or refused. An append of nothing
-    /// resolves with an empty range. Never blocks.
+    /// Appends `entries` in their order; whether all or none of them is said above. They are queued before this
+    /// returns, even if the future is never polled; the future resolves once they are durable or refused, with
+    /// the range from the first entry's sequence to one past the last one's. An append of nothing resolves with
+    /// an empty range. Never blocks.
     ///
-    /// The future resolves with an error when nothing was appended; after a failed fsync with
-    /// [`AppendError::Closed`], and then it is unknown whether the entries survive.
+    /// The future resolves with an error when nothing was appended. Two errors leave that open:
+    /// [`AppendError::Unknown`], and [`AppendError::Closed`] after a failed fsync.
     fn append(&self, entries: Vec<Bytes>) -> AppendFuture;
 
     /// Reads durable entries from sequence `from` on: at least one if there is one, then as many as fit into
     /// `bytes_max` bytes of entries. Empty at the end. Blocking.
     ///
     /// # Errors
-    /// [`ReadError::Expired`] if `from` is older than the oldest kept, [`ReadError::Corrupt`] for damage.
+    /// [`ReadError::Expired`] if `from` is older than the oldest kept, [`ReadError::Corrupt`] for damage,
+    /// [`ReadError::Unavailable`] where the log is elsewhere and does not answer: that is never the end of it.
     fn read(&self, from: u64, bytes_max: usize) -> Result<Vec<Entry>, ReadError>;
 
     /// Reads one entry with one exact read of its frame. `frame` is the frame's first sequence as [`Entry`]
@@ -107,8 +112,7 @@ pub trait EventLog: Send + Sync + 'static {
     fn close(&self);
 }
 
-/// Why an append was refused. Nothing of it is in the log, except after a failed fsync (see
-/// [`EventLog::append`]).
+/// Why an append was refused. Nothing of it is in the log, but for what [`EventLog::append`] says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// Free space is below the mark, or the file system is full.
@@ -140,6 +144,13 @@ pub enum AppendError {
         /// The limit that it breaks.
         limit: usize,
     },
+    /// The log is kept by a broker that does not answer. Nothing was sent.
+    #[error("the log's broker does not answer")]
+    Unreachable,
+    /// The log did not answer in time. The entries may be stored, all or some, or not: whoever appends them again
+    /// may have them twice.
+    #[error("the log did not answer in time; the entries may or may not be stored")]
+    Unknown,
     /// The log was closed, or stopped after a failed fsync.
     #[error("the log is closed")]
     Closed,
@@ -149,9 +160,12 @@ impl AppendError {
     /// What a caller outside is told.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::NoSpace { .. } | Self::Backlog { .. } | Self::QueueFull | Self::Closed => {
-                ErrorCode::Unavailable
-            }
+            Self::NoSpace { .. }
+            | Self::Backlog { .. }
+            | Self::QueueFull
+            | Self::Unreachable
+            | Self::Unknown
+            | Self::Closed => ErrorCode::Unavailable,
             Self::TooLarge { .. } => ErrorCode::TooLarge,
         }
     }
@@ -160,6 +174,7 @@ impl AppendError {
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self {
             Self::NoSpace { .. } | Self::Backlog { .. } => Some(10),
+            Self::Unreachable | Self::Unknown => Some(5),
             Self::QueueFull | Self::Closed => Some(1),
             Self::TooLarge { .. } => None,
         }
@@ -172,6 +187,8 @@ impl AppendError {
             Self::Backlog { .. } => "backlog",
             Self::QueueFull => "queue_full",
             Self::TooLarge { .. } => "too_large",
+            Self::Unreachable => "unreachable",
+            Self::Unknown => "unknown",
             Self::Closed => "closed",
         }
     }
@@ -200,6 +217,21 @@ pub enum ReadError {
         /// What was found there.
         what: &'static str,
     },
+    /// Entries that had been acknowledged are not in the log any more, though nobody removed them.
+    #[error(
+        "{place} has lost entries from sequence {sequence} on: {what}; restore it, nothing is passed over"
+    )]
+    Lost {
+        /// Where they were.
+        place: String,
+        /// The first sequence that is lost.
+        sequence: u64,
+        /// What was found.
+        what: &'static str,
+    },
+    /// The log is kept by a broker that does not give the entries now. They are there: a later read may get them.
+    #[error("the log can't be read now: {0}")]
+    Unavailable(String),
     /// The file system failed.
     #[error("the log can't be read")]
     Io(#[from] io::Error),
@@ -211,6 +243,9 @@ pub enum RetentionError {
     /// The log was closed, or stopped after a failed fsync.
     #[error("the log is closed")]
     Closed,
+    /// The broker that keeps the log did not remove what is too old.
+    #[error("the log's broker did not remove what is too old: {0}")]
+    Broker(String),
     /// A file could not be created or removed.
     #[error("the log's files can't be changed")]
     Io(#[from] io::Error),

@@ -26,6 +26,8 @@ struct Kept {
     bytes: u64,
     protected: BTreeMap<&'static str, u64>,
     refusal: Option<AppendError>,
+    loses_answers: bool,
+    unreadable: bool,
 }
 
 impl Kept {
@@ -40,7 +42,11 @@ impl Kept {
         let first = self.end();
         self.bytes += entries.iter().map(|entry| entry.len() as u64).sum::<u64>();
         self.entries.extend(entries.into_iter().map(|entry| (first, entry)));
-        Ok(first..self.end())
+        if self.loses_answers { Err(AppendError::Unknown) } else { Ok(first..self.end()) }
+    }
+
+    fn check_readable(&self) -> Result<(), ReadError> {
+        if self.unreadable { Err(ReadError::Unavailable("a test says so".to_owned())) } else { Ok(()) }
     }
 
     fn offset(&self, sequence: u64) -> Result<usize, ReadError> {
@@ -60,6 +66,16 @@ impl MemoryLog {
     /// Makes every append fail with this, or succeed again.
     pub fn set_refusal(&self, refusal: Option<AppendError>) {
         self.lock().refusal = refusal;
+    }
+
+    /// Makes every append store its entries and yet answer that this is unknown, or answer as usual again.
+    pub fn lose_answers(&self, loses: bool) {
+        self.lock().loses_answers = loses;
+    }
+
+    /// Makes every read fail for now, as that of a broker that is away, or succeed again.
+    pub fn set_unreadable(&self, unreadable: bool) {
+        self.lock().unreadable = unreadable;
     }
 
     /// Forgets entries below `sequence`, as retention would, but for what readers protect.
@@ -91,6 +107,7 @@ impl EventLog for MemoryLog {
 
     fn read(&self, from: u64, bytes_max: usize) -> Result<Vec<Entry>, ReadError> {
         let kept = self.lock();
+        kept.check_readable()?;
         let mut left = bytes_max;
         let mut read = Vec::new();
         for (sequence, (frame, bytes)) in (from..).zip(kept.entries.iter().skip(kept.offset(from)?)) {
@@ -105,6 +122,7 @@ impl EventLog for MemoryLog {
 
     fn read_one(&self, sequence: u64, _frame: u64) -> Result<Option<Bytes>, ReadError> {
         let kept = self.lock();
+        kept.check_readable()?;
         Ok(kept.entries.get(kept.offset(sequence)?).map(|(_, bytes)| bytes.clone()))
     }
 

@@ -9,6 +9,10 @@ use flate2::bufread::MultiGzDecoder;
 use futures_util::StreamExt;
 use std::io::Read;
 
+/// From how many bytes on a body is worked on by a blocking thread, so that it does not hold up the requests of
+/// others.
+pub(crate) const BLOCKING_FROM_BYTES: usize = 128 << 10;
+
 /// How a body is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coding {

@@ -59,6 +59,16 @@ pub enum IngestError {
         /// The limit.
         limit: usize,
     },
+    /// What a gRPC request says for all its events can't be read.
+    #[error("`{member}` of the request is {flaw}; send {wanted}, or leave it out")]
+    Default {
+        /// Which of them.
+        member: &'static str,
+        /// What is wrong with it.
+        flaw: &'static str,
+        /// What it has to be.
+        wanted: &'static str,
+    },
     /// The defaults of a batch, repeated in each event, amount to too much.
     #[error(
         "`context` and `integrations` of the batch add more than {limit} bytes to its events; send fewer events at once"
@@ -70,12 +80,21 @@ pub enum IngestError {
     /// No body that can be taken apart.
     #[error(transparent)]
     Body(#[from] BodyError),
+    /// A gRPC message that can't be decoded.
+    #[error("the message can't be decoded: {0}")]
+    Undecodable(String),
+    /// A gRPC stream that does not keep to its rules.
+    #[error(transparent)]
+    Stream(#[from] StreamFault),
     /// Bodies in work take all the memory that they may.
     #[error("too many requests are being worked on; try again")]
     InFlightFull,
     /// A log refused the events.
     #[error("events can't be stored at the moment: {0}")]
     Log(#[from] AppendError),
+    /// The server ends, and with it what is open.
+    #[error("the server is stopping; connect again")]
+    Stopping,
     /// Our own fault: work was abandoned.
     #[error("the request was not completed")]
     Abandoned,
@@ -88,15 +107,19 @@ impl IngestError {
             Self::MissingWriteKey | Self::MalformedAuthorization | Self::UnknownWriteKey => {
                 ErrorCode::Unauthenticated
             }
-            Self::UnsupportedEncoding | Self::BodyBroken | Self::NotGzip | Self::Body(_) => {
-                ErrorCode::InvalidRequest
-            }
+            Self::UnsupportedEncoding
+            | Self::BodyBroken
+            | Self::NotGzip
+            | Self::Body(_)
+            | Self::Default { .. }
+            | Self::Undecodable(_)
+            | Self::Stream(_) => ErrorCode::InvalidRequest,
             Self::BodyTooLarge { .. }
             | Self::DecodedTooLarge { .. }
             | Self::RatioTooHigh { .. }
             | Self::BatchTooLarge { .. }
             | Self::DefaultsTooLarge { .. } => ErrorCode::TooLarge,
-            Self::BodyTimeout { .. } | Self::InFlightFull => ErrorCode::Unavailable,
+            Self::BodyTimeout { .. } | Self::InFlightFull | Self::Stopping => ErrorCode::Unavailable,
             Self::Log(why) => why.code(),
             Self::Abandoned => ErrorCode::Internal,
         }
@@ -127,8 +150,40 @@ impl IngestError {
             | Self::BodyBroken
             | Self::NotGzip
             | Self::Body(_)
+            | Self::Default { .. }
+            | Self::Undecodable(_)
+            | Self::Stream(_)
             | Self::Log(_)
+            | Self::Stopping
             | Self::Abandoned => None,
         }
     }
+}
+
+/// How a gRPC stream breaks its rules. What came before is taken; what is wrong and what follows is not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StreamFault {
+    /// Something else came first, or nothing at all.
+    #[error("the first request of a stream has to open it: send `open` with a stream id")]
+    NotOpened,
+    /// It is open already.
+    #[error("the stream is open already: send `open` in its first request only")]
+    OpenedTwice,
+    /// A stream id that can't name a stream.
+    #[error("`stream_id` has to be 1 to 128 visible ASCII characters, such as a UUID")]
+    StreamId,
+    /// A request that holds nothing.
+    #[error("the request is empty: send `event` with a sequence number")]
+    Empty,
+    /// A stream that begins with 0.
+    #[error("sequence number 0 is never used: begin with another one")]
+    SequenceZero,
+    /// A number that does not follow on the one before.
+    #[error("expected sequence number {expected}, not {got}: numbers grow by one from request to request")]
+    Sequence {
+        /// The number that would have followed.
+        expected: u64,
+        /// The number that came.
+        got: u64,
+    },
 }

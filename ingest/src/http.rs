@@ -1,7 +1,7 @@
 //! The tracking API over HTTP: decode, call the pipeline, encode. No decisions are taken here.
 
 use crate::auth::{SourceRef, write_key_of_header};
-use crate::body::{self, Coding};
+use crate::body::{self, BLOCKING_FROM_BYTES, Coding};
 use crate::error::IngestError;
 use crate::metrics::Endpoint;
 use crate::pipeline::Collector;
@@ -13,10 +13,6 @@ use std::sync::Arc;
 use tributary_model::ErrorCode;
 use tributary_proto::json::{SUCCESS, error_body};
 use tributary_proto::status::http_status;
-
-/// From how many bytes on the wire a body is worked on by a blocking thread, so that it does not hold up the
-/// requests of others.
-const BLOCKING_FROM_BYTES: usize = 128 << 10;
 
 /// The routes of the tracking API, to be given to `App::configure`. Any other method of a known path is
 /// answered by 405; unknown paths are up to the app (see [`not_found`]).

@@ -7,6 +7,7 @@
 mod auth;
 mod body;
 mod error;
+pub mod grpc;
 pub mod http;
 mod limits;
 pub mod metrics;
@@ -21,7 +22,8 @@ mod testing;
 mod time;
 
 pub use auth::{SourceRef, WriteKeys};
-pub use error::IngestError;
+pub use error::{IngestError, StreamFault};
+pub use grpc::GrpcService;
 pub use http::{not_found, routes};
 pub use limits::IngestLimits;
 pub use pipeline::Collector;

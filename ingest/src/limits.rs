@@ -26,6 +26,10 @@ pub struct IngestLimits {
     pub in_flight_bytes_max: usize,
     /// How long a client may take to send a body.
     pub body_read_timeout: Duration,
+    /// Events of one gRPC stream that were taken in and are not acknowledged; beyond that it is not read.
+    pub stream_events_in_flight_max: u32,
+    /// Bytes of such events; beyond that the stream is not read.
+    pub stream_bytes_in_flight_max: usize,
     /// Bytes of an event as sent.
     pub event_bytes_max: usize,
     /// Bytes of an event beyond which it is marked as large.
@@ -54,6 +58,8 @@ impl Default for IngestLimits {
             defaults_bytes_max: 8 << 20,
             in_flight_bytes_max: 128 << 20,
             body_read_timeout: Duration::from_secs(30),
+            stream_events_in_flight_max: 2000,
+            stream_bytes_in_flight_max: 8 << 20,
             event_bytes_max: 1 << 20,
             event_bytes_mark: 32 << 10,
             depth_max: 64,
@@ -106,6 +112,16 @@ impl Reservation {
             }
             Err(_) => Err(IngestError::InFlightFull),
         }
+    }
+
+    /// How many bytes it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        self.held
+    }
+
+    /// Hands all that it holds to a reservation of its own.
+    pub(crate) fn take(&mut self) -> Self {
+        Self { budget: Arc::clone(&self.budget), held: std::mem::take(&mut self.held) }
     }
 }
 
@@ -181,6 +197,11 @@ mod tests {
         assert!(second.grow(usize::MAX).is_err());
         drop(first);
         assert!(second.grow(60).is_ok());
+        let taken = second.take();
+        assert_eq!((taken.bytes(), second.bytes()), (100, 0));
+        assert!(second.grow(1).is_err());
+        drop(taken);
+        assert!(second.grow(1).is_ok());
         drop(second);
         assert_eq!(budget.held.load(Ordering::Relaxed), 0);
     }

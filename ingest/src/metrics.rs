@@ -2,12 +2,13 @@
 
 use crate::error::IngestError;
 use crate::reason::RejectReason;
-use metrics::{Counter, Histogram, counter, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use std::time::Duration;
 use tributary_model::outcome::Outcome;
 use tributary_model::{EventKind, Marks};
 
-/// Counter: requests answered, by `endpoint` (the calls and `batch`) and `status` (the first digit: `2xx`…).
+/// Counter: requests answered, by `endpoint` (the calls and `batch`; `send` and `stream` of gRPC) and `status` (the
+/// first digit of the HTTP status, also for gRPC: `2xx`…).
 pub const REQUESTS: &str = "tributary_ingest_requests_total";
 /// Counter: events that became durable in the events log.
 pub const EVENTS_ACCEPTED: &str = "tributary_ingest_events_accepted_total";
@@ -23,6 +24,8 @@ pub const LIMIT_HITS: &str = "tributary_ingest_limit_hits_total";
 pub const APPEND_SECONDS: &str = "tributary_ingest_append_seconds";
 /// Counter: how events and deliveries ended, by `stage` and `outcome`.
 pub const OUTCOMES: &str = "tributary_outcomes_total";
+/// Gauge: gRPC streams that are open.
+pub const STREAMS_OPEN: &str = "tributary_ingest_streams_open";
 /// Gauge: entries of the rejects log that the lookup has not indexed yet.
 pub const REJECTS_BEHIND: &str = "tributary_ingest_rejects_lookup_behind";
 
@@ -61,6 +64,66 @@ impl Endpoint {
     }
 }
 
+/// A method of the gRPC service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// Events in one message.
+    Send,
+    /// Events one by one, each acknowledged.
+    Stream,
+}
+
+impl Method {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Stream => "stream",
+        }
+    }
+}
+
+/// Where a request came in, whichever door that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    Http(Endpoint),
+    Grpc(Method),
+}
+
+impl Door {
+    fn all() -> impl Iterator<Item = Self> {
+        let http = Endpoint::ALL.into_iter().map(Self::Http);
+        http.chain([Self::Grpc(Method::Send), Self::Grpc(Method::Stream)])
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Http(endpoint) => endpoint.name(),
+            Self::Grpc(method) => method.name(),
+        }
+    }
+
+    /// Its place in [`Self::all`].
+    const fn index(self) -> usize {
+        match self {
+            Self::Http(endpoint) => endpoint.index(),
+            Self::Grpc(Method::Send) => Endpoint::ALL.len(),
+            Self::Grpc(Method::Stream) => Endpoint::ALL.len() + 1,
+        }
+    }
+}
+
+impl From<Endpoint> for Door {
+    fn from(endpoint: Endpoint) -> Self {
+        Self::Http(endpoint)
+    }
+}
+
+impl From<Method> for Door {
+    fn from(method: Method) -> Self {
+        Self::Grpc(method)
+    }
+}
+
 /// How the events of one request ended.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Tally {
@@ -71,7 +134,8 @@ pub(crate) struct Tally {
 
 /// Handles to what is counted for every request, looked up once.
 pub(crate) struct Metrics {
-    requests_ok: [Counter; 7],
+    requests_ok: Vec<Counter>,
+    streams_open: Gauge,
     accepted: Counter,
     rejected: Vec<Counter>,
     outcome_rejected: Counter,
@@ -83,8 +147,10 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new() -> Self {
         Self {
-            requests_ok: Endpoint::ALL
-                .map(|endpoint| counter!(REQUESTS, "endpoint" => endpoint.name(), "status" => "2xx")),
+            requests_ok: Door::all()
+                .map(|door| counter!(REQUESTS, "endpoint" => door.name(), "status" => "2xx"))
+                .collect(),
+            streams_open: gauge!(STREAMS_OPEN),
             accepted: counter!(EVENTS_ACCEPTED),
             rejected: RejectReason::ALL
                 .iter()
@@ -97,19 +163,32 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn request_succeeded(&self, endpoint: Endpoint) {
-        self.requests_ok[endpoint.index()].increment(1);
+    pub(crate) fn request_succeeded(&self, door: impl Into<Door>) {
+        self.requests_ok[door.into().index()].increment(1);
     }
 
-    pub(crate) fn request_refused(&self, endpoint: Endpoint, status: u16, why: &IngestError) {
+    pub(crate) fn request_refused(&self, door: impl Into<Door>, status: u16, why: &IngestError) {
         let class = match status {
             400..500 => "4xx",
             _ => "5xx",
         };
-        counter!(REQUESTS, "endpoint" => endpoint.name(), "status" => class).increment(1);
+        counter!(REQUESTS, "endpoint" => door.into().name(), "status" => class).increment(1);
         if let Some(limit) = why.limit() {
-            counter!(LIMIT_HITS, "limit" => limit).increment(1);
+            self.limit_hit(limit);
         }
+    }
+
+    /// A limit was hit; the name is a field of `IngestLimits`.
+    pub(crate) fn limit_hit(&self, limit: &'static str) {
+        counter!(LIMIT_HITS, "limit" => limit).increment(1);
+    }
+
+    pub(crate) fn stream_opened(&self) {
+        self.streams_open.increment(1.0);
+    }
+
+    pub(crate) fn stream_closed(&self) {
+        self.streams_open.decrement(1.0);
     }
 
     pub(crate) fn body_read(&self, wire_bytes: usize, decoded_bytes: usize) {
@@ -128,7 +207,7 @@ impl Metrics {
             self.rejected[reason.index()].increment(1);
             self.outcome_rejected.increment(1);
             if let Some(limit) = reason.limit() {
-                counter!(LIMIT_HITS, "limit" => limit).increment(1);
+                self.limit_hit(limit);
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::rejects::Reject;
 use crate::shape::PathKind;
 use bytes::Bytes;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 use tributary_eventlog::EventLog;
@@ -44,6 +45,17 @@ pub(crate) struct Prepared {
     records: Vec<Bytes>,
     rejects: Vec<Bytes>,
     tally: Tally,
+    /// One for each event, in order, if the client is told of each.
+    ended: Option<Vec<Ended>>,
+}
+
+/// How one event ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// Its message id, made here if it came without; `None` if it was rejected without.
+    pub(crate) message_id: Option<String>,
+    /// Why it was rejected, if it was.
+    pub(crate) problem: Option<Problem>,
 }
 
 impl Collector {
@@ -119,10 +131,7 @@ impl Collector {
                     return Err(IngestError::BatchTooLarge { len: batch.len, limit });
                 }
                 let defaults = Defaults::new(batch.sent_at, batch.context, batch.integrations);
-                let limit = self.limits.defaults_bytes_max;
-                if defaults.added_bytes_max().saturating_mul(batch.len) > limit {
-                    return Err(IngestError::DefaultsTooLarge { limit });
-                }
+                self.check_defaults(&defaults, batch.len)?;
                 let arrival = self.arrival(&source, PathKind::Open, received_at, defaults);
                 let mut prepared = Prepared::default();
                 for event in &batch.events {
@@ -150,9 +159,51 @@ impl Collector {
         if !prepared.records.is_empty() {
             self.log.append(prepared.records).await?;
         }
+        self.stored(started, &prepared.tally, reservation);
+        Ok(())
+    }
+
+    /// Queues what was prepared behind all that was queued before, and tells once it is durable. For clients
+    /// whose events carry the same message id when they are sent again: what one log took while the other
+    /// refused is a duplicate then.
+    pub(crate) fn queue(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        reservation: Reservation,
+    ) -> impl Future<Output = Result<(), IngestError>> + Send + use<> {
+        let started = Instant::now();
+        let Prepared { records, rejects, tally, ended: _ } = prepared;
+        let rejects = (!rejects.is_empty()).then(|| self.rejects.append(rejects));
+        let records = (!records.is_empty()).then(|| self.log.append(records));
+        let collector = Arc::clone(self);
+        async move {
+            if let Some(rejects) = rejects {
+                rejects.await?;
+            }
+            if let Some(records) = records {
+                records.await?;
+            }
+            collector.stored(started, &tally, reservation);
+            Ok(())
+        }
+    }
+
+    /// Counts what became durable and gives back the room that it took.
+    fn stored(&self, started: Instant, tally: &Tally, reservation: Reservation) {
         drop(reservation);
         self.metrics.appended(started.elapsed());
-        self.metrics.events_ended(&prepared.tally);
+        self.metrics.events_ended(tally);
+    }
+
+    /// Whether what is said for all `len` events of a request, repeated in each, is within its limit.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub(crate) fn check_defaults(&self, defaults: &Defaults<'_>, len: usize) -> Result<(), IngestError> {
+        let limit = self.limits.defaults_bytes_max;
+        if defaults.added_bytes_max().saturating_mul(len) > limit {
+            return Err(IngestError::DefaultsTooLarge { limit });
+        }
         Ok(())
     }
 
@@ -163,7 +214,8 @@ impl Collector {
         }
     }
 
-    fn arrival<'a>(
+    /// What holds for every event of a request.
+    pub(crate) fn arrival<'a>(
         &'a self,
         source: &'a SourceRef,
         path: PathKind,
@@ -183,29 +235,64 @@ impl Collector {
 }
 
 impl Prepared {
+    /// Nothing yet; to keep how each of about `len` events ended.
+    pub(crate) fn with_ends(len: usize) -> Self {
+        Self { ended: Some(Vec::with_capacity(len)), ..Self::default() }
+    }
+
+    /// How each event ended; empty where that is not kept.
+    pub(crate) fn take_ends(&mut self) -> Vec<Ended> {
+        self.ended.take().unwrap_or_default()
+    }
+
+    /// Takes one event that came by itself, as the JSON text of an object.
+    pub(crate) fn take_alone(&mut self, event: &str, arrival: &Arrival<'_>) {
+        let text = Text::from(event);
+        self.take(text.as_str(), None, &text, arrival);
+    }
+
     /// Takes one event of the body `text`, as a record or as a reject.
     fn take(&mut self, event: &str, members: Option<Members<'_>>, text: &Text<'_>, arrival: &Arrival<'_>) {
         match accept(event, members, text, arrival) {
             Ok(accepted) => {
                 self.tally.accepted += 1;
+                if let Some(ended) = &mut self.ended {
+                    let message_id = Some(accepted.message_id.as_str().to_owned());
+                    ended.push(Ended { message_id, problem: None });
+                }
                 if accepted.marks != Marks::default() {
                     self.tally.marks.push(accepted.marks);
                 }
                 self.records.push(Record::from_event(accepted).encode());
             }
             Err(problem) => {
-                self.tally.rejected.push(problem.reason);
                 let message_id = Members::parse(event).ok().and_then(|members| members.text("messageId"));
-                let reject = Reject::new(
-                    arrival.source.workspace_id(),
-                    arrival.source.source,
-                    arrival.received_at,
-                    message_id.as_deref().filter(|id| !id.is_empty()),
-                    problem,
-                    text.original_of(event),
-                );
-                self.rejects.push(reject.encode());
+                self.reject(text.original_of(event), message_id.as_deref(), problem, arrival);
             }
+        }
+    }
+
+    /// Sets aside one event that can't be taken.
+    pub(crate) fn reject(
+        &mut self,
+        original: impl AsRef<[u8]>,
+        message_id: Option<&str>,
+        problem: Problem,
+        arrival: &Arrival<'_>,
+    ) {
+        self.tally.rejected.push(problem.reason);
+        let told = self.ended.is_some().then(|| problem.clone());
+        let reject = Reject::new(
+            arrival.source.workspace_id(),
+            arrival.source.source,
+            arrival.received_at,
+            message_id.filter(|id| !id.is_empty()),
+            problem,
+            original,
+        );
+        self.rejects.push(reject.encode());
+        if let Some(ended) = &mut self.ended {
+            ended.push(Ended { message_id: reject.message_id, problem: told });
         }
     }
 }
@@ -233,5 +320,6 @@ fn accept(
     }
 }
 
+mod dry_run;
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,8 @@ reasons! {
     NoIdentifier = "no_identifier",
     /// A member of a wrong JSON type.
     WrongType = "wrong_type",
+    /// Over gRPC: a member whose bytes are not JSON, or a time that no calendar has.
+    Unreadable = "unreadable",
     /// A track call without the name of its event.
     EventNameMissing = "event_name_missing",
     /// A group call without `groupId`.
@@ -80,6 +82,7 @@ impl RejectReason {
             | Self::TypeMismatch
             | Self::NoIdentifier
             | Self::WrongType
+            | Self::Unreadable
             | Self::EventNameMissing
             | Self::GroupIdMissing
             | Self::PreviousIdMissing => None,

@@ -69,7 +69,7 @@ impl Reject {
         received_at: Timestamp,
         message_id: Option<&str>,
         problem: Problem,
-        original: &str,
+        original: impl AsRef<[u8]>,
     ) -> Self {
         Self {
             workspace,
@@ -79,7 +79,7 @@ impl Reject {
             reason: problem.reason,
             text: problem.text,
             pointer: problem.pointer.to_owned(),
-            original: Bytes::copy_from_slice(original.as_bytes()),
+            original: Bytes::copy_from_slice(original.as_ref()),
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) const DISABLED_KEY: &str = "wk_off";
 pub(crate) struct TestLog {
     state: Mutex<State>,
     end: tokio::sync::watch::Sender<u64>,
+    /// While true, nothing that is appended becomes durable.
+    held: tokio::sync::watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -34,7 +36,16 @@ struct State {
 
 impl TestLog {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), end: tokio::sync::watch::Sender::new(0) })
+        Arc::new(Self {
+            state: Mutex::default(),
+            end: tokio::sync::watch::Sender::new(0),
+            held: tokio::sync::watch::Sender::new(false),
+        })
+    }
+
+    /// From now on appends wait to become durable, or go on.
+    pub(crate) fn hold(&self, held: bool) {
+        self.held.send_replace(held);
     }
 
     /// From now on every append is refused, or taken again.
@@ -76,7 +87,11 @@ impl EventLog for TestLog {
         state.entries.extend(entries);
         let end = state.entries.len() as u64;
         self.end.send_replace(end);
-        Box::pin(async move { Ok(start..end) })
+        let mut held = self.held.subscribe();
+        Box::pin(async move {
+            let _ = held.wait_for(|held| !held).await;
+            Ok(start..end)
+        })
     }
 
     fn read(&self, from: u64, bytes_max: usize) -> Result<Vec<Entry>, ReadError> {

@@ -5,6 +5,10 @@
 //! store, sorted by key, makes the store durable, and drops the record. A restart first applies whole records
 //! that are left (doing so twice is harmless) and passes over one without its trailer.
 //!
+//! Dropping a record leaves word of how far the store is. A start that finds the store behind that knows that the
+//! store has lost something durable: its state has to be made again. The word is not fsynced; without it nothing
+//! is checked.
+//!
 //! What it leaves out: when to make a checkpoint, and that activations are durable before it; both are the
 //! projector's.
 
@@ -16,6 +20,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
+use tributary_eventlog::fail_points::crash_point;
 use tributary_eventlog::segment::{RealFs, SegmentLog, SegmentOptions};
 
 /// About how many bytes of changes go into one entry of a redo record or snapshot.
@@ -36,6 +41,16 @@ pub enum CheckpointError {
     /// An entry is not in the form that this version writes.
     #[error("a redo record is damaged")]
     Damaged,
+    /// The store lacks what it had durably.
+    #[error(
+        "the state store is at position {stored} of the events log, but was at {applied}: it lost its newest entries"
+    )]
+    StoreBehind {
+        /// Up to where the store has the log.
+        stored: u64,
+        /// Up to where it had it.
+        applied: u64,
+    },
     /// The state store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -53,6 +68,8 @@ pub(crate) enum Part {
         /// The number of changes over all parts.
         changes: u64,
     },
+    /// Alone in its append: up to where the store had the log when the record before it was dropped.
+    Applied(u64),
 }
 
 /// What a redo record or snapshot is about.
@@ -104,15 +121,20 @@ impl Checkpointer {
         let redo = SegmentLog::open(Arc::new(RealFs), directory, segment_options())?;
         let mut this = Self { redo, store, hash_key };
         this.recover()?;
-        let checkpoint = match this.store.get(&Key::checkpoint())? {
-            Some(bytes) => match Value::decode(crate::key::Tag::Checkpoint, &bytes) {
-                Ok(Value::Checkpoint(checkpoint)) => checkpoint,
-                Ok(_) => return Err(CheckpointError::Damaged),
-                Err(error) => return Err(StoreError::from(error).into()),
-            },
-            None => Checkpoint::default(),
-        };
+        let checkpoint = this.stored()?;
         Ok((this, checkpoint))
+    }
+
+    /// Up to where the store has the log.
+    fn stored(&self) -> Result<Checkpoint, CheckpointError> {
+        match self.store.get(&Key::checkpoint())? {
+            Some(bytes) => match Value::decode(crate::key::Tag::Checkpoint, &bytes) {
+                Ok(Value::Checkpoint(checkpoint)) => Ok(checkpoint),
+                Ok(_) => Err(CheckpointError::Damaged),
+                Err(error) => Err(StoreError::from(error).into()),
+            },
+            None => Ok(Checkpoint::default()),
+        }
     }
 
     /// Writes one checkpoint: redo record, fsync, store, fsync, record dropped. `recoverable` is called as
@@ -134,26 +156,39 @@ impl Checkpointer {
         let header = Header { format: FORMAT, checkpoint, hash_key: self.hash_key.clone() };
         self.redo.append(&record(header, &sorted)).map_err(CheckpointError::Write)?;
         self.redo.sync().map_err(CheckpointError::Write)?;
+        crash_point("checkpoint::redo_synced");
         recoverable();
-        self.apply(&sorted)?;
+        self.store.apply(&sorted)?;
+        self.store.make_durable()?;
+        crash_point("checkpoint::store_applied");
+        self.drop_record(checkpoint.next)?;
+        crash_point("checkpoint::redo_dropped");
         Ok(())
     }
 
-    fn apply(&mut self, changes: &[Change]) -> Result<(), CheckpointError> {
-        self.store.apply(changes)?;
-        self.store.make_durable()?;
-        self.redo.clear().map_err(CheckpointError::Write)
+    /// Drops the record, which the store has now up to this position of the log.
+    fn drop_record(&mut self, applied: u64) -> Result<(), CheckpointError> {
+        self.redo.clear().map_err(CheckpointError::Write)?;
+        self.redo.append(&[Part::Applied(applied).encode()]).map(drop).map_err(CheckpointError::Write)
     }
 
     fn recover(&mut self) -> Result<(), CheckpointError> {
         let bounds = self.redo.bounds();
         let mut next = bounds.first;
         let mut pending: Option<Vec<Change>> = None;
-        let mut applied = false;
+        let (mut applied, mut has_record) = (false, false);
         while next < bounds.end {
             for entry in self.redo.read(next, PART_BYTES)? {
                 next = entry.sequence + 1;
-                match Part::decode(&entry.bytes)? {
+                let part = Part::decode(&entry.bytes)?;
+                has_record |= !matches!(part, Part::Applied(_));
+                match part {
+                    Part::Applied(applied) => {
+                        let stored = self.stored()?.next;
+                        if stored < applied {
+                            return Err(CheckpointError::StoreBehind { stored, applied });
+                        }
+                    }
                     Part::Header(header) if header.format == FORMAT => pending = Some(Vec::new()),
                     Part::Header(_) => return Err(CheckpointError::Damaged),
                     Part::Changes(changes) => {
@@ -172,9 +207,11 @@ impl Checkpointer {
         }
         if applied {
             self.store.make_durable()?;
+            crash_point("recovery::store_applied");
         }
-        if bounds.end > bounds.first {
-            self.redo.clear().map_err(CheckpointError::Write)?;
+        if has_record {
+            let stored = self.stored()?.next;
+            self.drop_record(stored)?;
         }
         Ok(())
     }
@@ -214,4 +251,39 @@ pub(crate) fn write_now(
     checkpointer.write(&changes, checkpoint, || {})?;
     state.end_checkpoint();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+    use tributary_model::Timestamp;
+
+    fn write(checkpointer: &mut Checkpointer, next: u64) {
+        let checkpoint = Checkpoint { next, log_time: Timestamp::from_millis(7) };
+        checkpointer.write(&Changes::default(), checkpoint, || {}).expect("memory and a directory take it");
+    }
+
+    #[test]
+    fn a_store_that_lost_what_it_had_is_noticed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let open = |store: &Arc<MemoryStore>| {
+            let store: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);
+            Checkpointer::open(directory.path(), store, "key".to_owned())
+        };
+        let store = Arc::new(MemoryStore::default());
+        let (mut checkpointer, checkpoint) = open(&store).expect("a new one");
+        assert_eq!(checkpoint.next, 0);
+        write(&mut checkpointer, 10);
+        let older = store.get(&Key::checkpoint()).expect("readable");
+        write(&mut checkpointer, 20);
+        drop(checkpointer);
+        assert_eq!(open(&store).map(|(_, checkpoint)| checkpoint.next).expect("whole"), 20);
+
+        store.apply(&[(Key::checkpoint(), older)]).expect("memory takes it");
+        let error = open(&store).map(drop).expect_err("it lacks the second checkpoint");
+        assert!(matches!(error, CheckpointError::StoreBehind { stored: 10, applied: 20 }), "{error}");
+        let emptied = open(&Arc::new(MemoryStore::default())).map(drop);
+        assert!(emptied.is_err_and(|error| error.to_string().contains("lost its newest entries")));
+    }
 }

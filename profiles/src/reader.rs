@@ -13,7 +13,7 @@ use tributary_eventlog::{EventLog, ReadError};
 use tributary_identity::{LiveProfile, Node, ProfileRecord};
 use tributary_model::record::DecodeError;
 use tributary_model::{
-    Fragment, HashKey, Identifier, Namespace, NodeKey, ProfileId, Record, Timestamp, WorkspaceId,
+    ErrorCode, Fragment, HashKey, Identifier, Namespace, NodeKey, ProfileId, Record, Timestamp, WorkspaceId,
 };
 
 /// A profile can't be read.
@@ -31,6 +31,16 @@ pub enum LookupError {
     /// A stored record can't be read.
     #[error("a stored event can't be read")]
     Record(#[from] DecodeError),
+}
+
+impl LookupError {
+    /// What a caller outside is told: a log that can't be read now is no fault of ours, and may be asked again.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Log(ReadError::Unavailable(_)) => ErrorCode::Unavailable,
+            Self::Store(_) | Self::Index(_) | Self::Log(_) | Self::Record(_) => ErrorCode::Internal,
+        }
+    }
 }
 
 /// A profile as it was found.

@@ -33,6 +33,36 @@ pub struct ExpectedProfile {
     pub last: Option<(Timestamp, String)>,
 }
 
+/// What a store counts for a workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Live profiles.
+    pub profiles: u64,
+    /// Events that were projected.
+    pub projected: u64,
+    /// Events that were duplicates.
+    pub duplicates: u64,
+}
+
+/// What the store counts for a workspace; nothing where it knows none.
+///
+/// # Errors
+/// If the store can't be read.
+pub fn stored_counts(store: &dyn Store, workspace: WorkspaceId) -> Result<Counts, StoreError> {
+    let Some(bytes) = store.get(&Key::workspace(workspace))? else { return Ok(Counts::default()) };
+    match Value::decode(Tag::Workspace, &bytes)? {
+        Value::Workspace(state) => {
+            Ok(Counts { profiles: state.profiles, projected: state.projected, duplicates: state.duplicates })
+        }
+        Value::Checkpoint(_)
+        | Value::Edge(_)
+        | Value::Fragment(_)
+        | Value::Node(_)
+        | Value::Profile(_)
+        | Value::Refusal(_) => Ok(Counts::default()),
+    }
+}
+
 /// Every live profile of a workspace as a store holds it, in the form of what is expected.
 ///
 /// # Errors
@@ -146,6 +176,16 @@ impl Reference {
             }
             RecordKind::Event(_) if self.deleted.contains(&id) => {}
             RecordKind::Event(kind) => self.event(sequence, kind, record),
+        }
+    }
+
+    /// What is expected of a workspace's counters.
+    pub fn counts(&self, workspace: WorkspaceId) -> Counts {
+        let live = |(_, record): &(ProfileId, &ProfileRecord)| matches!(record, ProfileRecord::Live(_));
+        Counts {
+            profiles: self.graph.profiles(workspace).filter(live).count() as u64,
+            projected: self.projected.get(&workspace).copied().unwrap_or_default(),
+            duplicates: self.duplicates.get(&workspace).copied().unwrap_or_default(),
         }
     }
 

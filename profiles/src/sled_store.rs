@@ -16,6 +16,7 @@ use crate::store::{Change, Store, StoreError};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use tributary_eventlog::fail_points::crash_point;
 
 /// The largest stored value, in bytes, before it is split.
 pub const PART_BYTES: usize = 4096;
@@ -42,11 +43,7 @@ impl SledStore {
             .mode(sled::Mode::HighThroughput)
             // Writing out is the checkpoint's business, on its own thread.
             .flush_every_ms(None);
-        let db = catch_unwind(AssertUnwindSafe(|| config.open())).map_err(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            StoreError::Panicked(text.unwrap_or_else(|| "it panicked".to_owned()))
-        })??;
+        let db = guarded(|| Ok(config.open()?))?;
         let file = File::open(directory.join("db"))?;
         Ok(Self { db, file })
     }
@@ -104,20 +101,31 @@ impl SledStore {
     }
 }
 
+/// sled panics where it meets damage that it did not foresee: that is damage of the store like any other.
+fn guarded<T>(call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(StoreError::Panicked(text.unwrap_or_else(|| "it panicked".to_owned())))
+    })
+}
+
 impl Store for SledStore {
     fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.db.get(key.as_bytes())? {
+        guarded(|| match self.db.get(key.as_bytes())? {
             Some(stored) => Ok(Some(self.whole(key.as_bytes(), &stored)?)),
             None => Ok(None),
-        }
+        })
     }
 
     fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
-        let mut staged = Staged { db: &self.db, batch: sled::Batch::default(), operations: 0 };
-        for change in changes {
-            self.stage(change, &mut staged)?;
-        }
-        staged.write()
+        guarded(|| {
+            let mut staged = Staged { db: &self.db, batch: sled::Batch::default(), operations: 0 };
+            for change in changes {
+                self.stage(change, &mut staged)?;
+            }
+            staged.write()
+        })
     }
 
     fn scan(
@@ -125,10 +133,11 @@ impl Store for SledStore {
         prefix: &[u8],
         visit: &mut dyn FnMut(Key, Vec<u8>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        for entry in self.db.scan_prefix(prefix) {
-            let (key, stored) = entry?;
+        let mut entries = self.db.scan_prefix(prefix);
+        // What `visit` does is not sled's, and is not caught.
+        while let Some((key, stored)) = guarded(|| Ok(entries.next().transpose()?))? {
             if key.get(4) != Some(&PART_TAG) {
-                let value = self.whole(&key, &stored)?;
+                let value = guarded(|| self.whole(&key, &stored))?;
                 visit(Key::from_stored(&key), value)?;
             }
         }
@@ -136,7 +145,7 @@ impl Store for SledStore {
     }
 
     fn make_durable(&self) -> Result<(), StoreError> {
-        self.db.flush()?;
+        guarded(|| Ok(self.db.flush()?))?;
         self.file.sync_data()?;
         Ok(())
     }
@@ -168,6 +177,7 @@ impl Staged<'_> {
     fn write(&mut self) -> Result<(), StoreError> {
         self.operations = 0;
         self.db.apply_batch(std::mem::take(&mut self.batch))?;
+        crash_point("checkpoint::batch_applied");
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ pub enum StoreError {
     /// The database said so.
     #[error("the state store failed")]
     Sled(#[from] sled::Error),
-    /// The database panicked while it was opened.
+    /// The database panicked, as it does over some damage.
     #[error("the state store gave up: {0}")]
     Panicked(String),
     /// The file system said so.

@@ -1,10 +1,12 @@
 //! Properties of projection, against the slow reference and through real sled, redo records and indexes.
 
+mod away;
+
 use crate::checkpoint::write_now;
 use crate::generation::{Generation, StatePaths};
 use crate::key::Key;
 use crate::machine::Machine;
-use crate::projector::{Projector, ProjectorOptions, ProjectorParts};
+use crate::projector::{Projector, ProjectorError, ProjectorOptions, ProjectorParts, check_end};
 use crate::reader::ProfileReader;
 use crate::reference::{self, ExpectedProfile, Reference};
 use crate::state::State;
@@ -385,6 +387,38 @@ fn a_repeat_is_known_though_it_arrived_earlier() {
     assert_eq!(activations(&*written).len(), 1);
     let profiles = stored_profiles(projector.state(), WorkspaceId(1));
     assert_eq!(profiles.values().map(|profile| profile.counts[EventKind::Track.index()]).sum::<u64>(), 1);
+}
+
+/// A log that ends before what was read from it would give sequences a second time.
+#[test]
+fn a_log_that_lost_its_end_is_refused() {
+    let records = records(&[sketch_of(1), sketch_of(2)]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let (events, written) = (Arc::new(MemoryLog::new()), Arc::new(MemoryLog::new()));
+    assert!(check_end(&*events, &*written).is_ok(), "nothing was read from nothing");
+    append(&*events, records.clone());
+    run_projector(directory.path(), &events, &written);
+    assert!(check_end(&*events, &*written).is_ok());
+
+    let cut = MemoryLog::new();
+    append(&cut, records[..1].to_vec());
+    let error = check_end(&cut, &*written).expect_err("the second record is gone");
+    assert!(matches!(error, ProjectorError::LogLostEnd { end: 1, read: 2 }), "{error}");
+}
+
+fn sketch_of(message: u8) -> Sketch {
+    Sketch {
+        workspace: 1,
+        source: 1,
+        kind: EventKind::Track,
+        user: Some(1),
+        email: None,
+        device: None,
+        message,
+        later: 1,
+        age: 0,
+        traits: Vec::new(),
+    }
 }
 
 /// Ids of profiles that were merged away keep finding the profile, also after several merges.

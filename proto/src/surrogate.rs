@@ -22,22 +22,7 @@ impl<'a> Text<'a> {
     /// # Errors
     /// If the bytes are not UTF-8.
     pub fn parse(body: &'a [u8]) -> Result<Self, std::str::Utf8Error> {
-        let original = std::str::from_utf8(body)?;
-        let replaced = lone_surrogates(original.as_bytes());
-        let text = if replaced.is_empty() {
-            Cow::Borrowed(original)
-        } else {
-            let mut repaired = String::with_capacity(original.len());
-            let mut from = 0;
-            for &at in &replaced {
-                repaired.push_str(&original[from..at]);
-                repaired.push_str("\\ufffd");
-                from = at + ESCAPE_BYTES;
-            }
-            repaired.push_str(&original[from..]);
-            Cow::Owned(repaired)
-        };
-        Ok(Self { text, original, replaced })
+        std::str::from_utf8(body).map(Self::from)
     }
 
     /// The text with every lone surrogate replaced; as long as the original.
@@ -61,6 +46,26 @@ impl<'a> Text<'a> {
     pub fn original_of(&self, part: &str) -> &'a str {
         let start = offset_of(&self.text, part).expect("the part was cut from this text");
         &self.original[start..start + part.len()]
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(original: &'a str) -> Self {
+        let replaced = lone_surrogates(original.as_bytes());
+        let text = if replaced.is_empty() {
+            Cow::Borrowed(original)
+        } else {
+            let mut repaired = String::with_capacity(original.len());
+            let mut from = 0;
+            for &at in &replaced {
+                repaired.push_str(&original[from..at]);
+                repaired.push_str("\\ufffd");
+                from = at + ESCAPE_BYTES;
+            }
+            repaired.push_str(&original[from..]);
+            Cow::Owned(repaired)
+        };
+        Self { text, original, replaced }
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod app;
 pub mod cli;
+mod clock;
 pub mod config;
 pub mod credentials;
 mod durable;

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use tributary_server::cli::{self, Cli};
 
 fn main() -> ExitCode {
+    // Test builds alone have fail points; they take them from the variable FAILPOINTS, which their crate reads itself.
+    // It is no setting, so the configuration knows nothing of it. See tributary_eventlog::fail_points.
+    let _fail_points = fail::has_failpoints().then(fail::FailScenario::setup);
     match cli::run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {

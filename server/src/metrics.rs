@@ -2,7 +2,7 @@
 
 use tributary_model::ErrorCode;
 
-/// Changes of workspaces, by `result`: `made` or `refused`. Counter.
+/// Changes of workspaces, by `result`: `made`, `refused`, or `unsettled` without an answer of the log. Counter.
 pub(crate) const WORKSPACE_CHANGES: &str = "tributary_workspace_changes_total";
 
 /// Requests that the admin API refused, by `code`: the names of error codes. Counter.

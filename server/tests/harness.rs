@@ -1,8 +1,10 @@
 //! Starts the real binary on free ports and talks to it as its clients do.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -14,52 +16,109 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running server process. Dropped, it is killed as by `kill -9`.
 pub(crate) struct Server {
-    child: Child,
+    /// Until somebody waits for its end.
+    child: Option<Child>,
+    pub(crate) grpc: SocketAddr,
+    faces: Faces,
+}
+
+/// What a server serves, and a client for it.
+#[derive(Clone)]
+pub(crate) struct Faces {
     pub(crate) http: SocketAddr,
     pub(crate) api: SocketAddr,
     pub(crate) client: reqwest::Client,
 }
 
+impl Deref for Server {
+    type Target = Faces;
+
+    fn deref(&self) -> &Faces {
+        &self.faces
+    }
+}
+
 impl Server {
     /// Starts the binary on this data directory and waits until it tells its addresses.
     pub(crate) fn start(data_dir: &Path, more: &[&str]) -> Self {
+        Self::launch(data_dir, more, &[])
+            .unwrap_or_else(|status| panic!("the server ended before it told its addresses: {status}"))
+    }
+
+    /// As [`Server::start`], with further environment variables; or how it ended instead of telling its addresses.
+    pub(crate) fn launch(
+        data_dir: &Path,
+        more: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self, ExitStatus> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tributary"))
-            .args(["--http", "127.0.0.1:0", "--api", "127.0.0.1:0", "--allow-private-destinations"])
+            .args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--api", "127.0.0.1:0"])
+            .arg("--allow-private-destinations")
             .arg("--data-dir")
             .arg(data_dir)
             .args(more)
             .env("TRIBUTARY_ADMIN_TOKEN", TOKEN)
             .env("TRIBUTARY_WRITE_KEY", WRITE_KEY)
             .env("TRIBUTARY_LOG", "error")
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
-        let mut address = |name: &str| -> SocketAddr {
+        let mut address = |name: &str| -> Option<SocketAddr> {
             let line = lines
                 .by_ref()
                 .map(|line| line.expect("stdout is text"))
-                .find(|line| line.starts_with(name))
-                .expect("the server tells its addresses");
+                .find(|line| line.starts_with(name))?;
             let url = line.rsplit(' ').next().expect("a line has words");
-            url.trim_start_matches("http://").parse().expect("an address")
+            Some(url.trim_start_matches("http://").parse().expect("an address"))
         };
-        let (http, api) = (address("tracking API"), address("profile and admin API"));
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { child, http, api, client }
+        let told = (address("tracking API"), address("gRPC"), address("profile and admin API"));
+        let (Some(http), Some(grpc), Some(api)) = told else {
+            return Err(child.wait().expect("it ends"));
+        };
+        Ok(Self { child: Some(child), grpc, faces: Faces::new(http, api) })
     }
 
     /// Tells it to stop, and waits until it has.
     pub(crate) fn stop(mut self) -> ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
-        self.child.wait().expect("it ends")
+        self.signal(Signal::TERM);
+        self.child.take().expect("nobody waited for it yet").wait().expect("it ends")
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("it runs");
     }
 
     /// The process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(self.child.as_ref().expect("nobody waited for it yet"))
+    }
+
+    /// Waits until it has ended, by itself or by a signal.
+    pub(crate) async fn ended(mut self) -> ExitStatus {
+        let pid = self.pid();
+        let mut child = self.child.take().expect("nobody waited for it yet");
+        let end = tokio::task::spawn_blocking(move || child.wait().expect("it can be waited for"));
+        match tokio::time::timeout(PATIENCE, end).await {
+            Ok(status) => status.expect("waiting does not panic"),
+            Err(_) => {
+                // It may have ended just now.
+                let _ = kill_process(pid, Signal::KILL);
+                panic!("the server did not end within {PATIENCE:?}");
+            }
+        }
+    }
+}
+
+impl Faces {
+    /// What is served at these addresses.
+    pub(crate) fn new(http: SocketAddr, api: SocketAddr) -> Self {
+        // Another test may have installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Self { http, api, client }
     }
 
     /// Posts to the tracking API with the default source's write key.
@@ -122,18 +181,25 @@ impl Server {
 
     /// The value of a metric with exactly these labels, 0 if it is not there.
     pub(crate) async fn metric(&self, name_and_labels: &str) -> f64 {
+        self.metric_if_there(name_and_labels).await.unwrap_or(0.0)
+    }
+
+    /// The value of a metric with exactly these labels.
+    pub(crate) async fn metric_if_there(&self, name_and_labels: &str) -> Option<f64> {
         let url = format!("http://{}/metrics", self.api);
         let text = self.client.get(url).send().await.expect("metrics").text().await.expect("text");
         let line = text.lines().find_map(|line| line.strip_prefix(name_and_labels)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().expect("a number"))
+        line.map(|value| value.parse().expect("a number"))
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Already ended in the common case.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            // Already ended in the common case.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

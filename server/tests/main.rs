@@ -3,5 +3,7 @@
 mod crash;
 mod data_map;
 mod faces;
+mod grpc;
 mod harness;
+mod kafka;
 mod lifecycle;

@@ -1,12 +1,19 @@
 //! The steps of CI, in order: cheap ones first, so that a slip is told early.
 
+use crate::kafka::{self, BROKERS_VARIABLE, CONTROL_VARIABLE, Size, with_brokers};
 use crate::project::{Project, run as run_command};
-use crate::{arrows, deny, docs, sources};
+use crate::{arrows, compose, crash, deny, docs, sources};
 use anyhow::{Context, Result};
 use std::time::Instant;
 
 /// The crates that have golden files.
 const GOLDEN: [&str; 1] = ["tributary-destinations"];
+
+/// Ports of CI's own, so that brokers which somebody has up are left alone.
+const KAFKA_PORT: u16 = 29_092;
+
+/// For how many seconds all brokers are away in [`kafka_faults`].
+pub(crate) const FAULT_SECONDS: u64 = 60;
 
 /// A named check.
 pub(crate) struct Step {
@@ -23,9 +30,11 @@ pub(crate) fn steps(full: bool, skip_tests: bool) -> Vec<Step> {
     let mut steps = vec![
         step("fmt", fmt),
         step("arrows", arrows::check),
+        step("fail-points", crash::fail_points),
         step("sources", sources::check),
         step("clippy", clippy),
         step("docs", docs::check),
+        step("compose", compose::check),
     ];
     if !skip_tests {
         steps.push(step("test", test));
@@ -33,6 +42,10 @@ pub(crate) fn steps(full: bool, skip_tests: bool) -> Vec<Step> {
     if full {
         steps.push(step("demo", demo));
         steps.push(step("sdk", sdk));
+        steps.push(step("grpc", grpc));
+        steps.push(step("kafka-tests", kafka_tests));
+        steps.push(step("kafka-faults", |project| kafka_faults(project, FAULT_SECONDS)));
+        steps.push(step("crash", crash_proof));
     }
     // Last, because they are the only ones that a network decides about.
     steps.push(step("deny", deny::check));
@@ -87,6 +100,64 @@ pub(crate) fn sdk(project: &Project) -> Result<()> {
     let binary = project.target.join("release").join("tributary");
     let script = project.root.join("server/tests/sdk/run.sh");
     run_command(project.command(script).arg(binary))
+}
+
+/// A client that is generated from the proto for Python, against a server of its own.
+pub(crate) fn grpc(project: &Project) -> Result<()> {
+    project.cargo(&["build", "--release", "--locked"])?;
+    let binary = project.target.join("release").join("tributary");
+    let script = project.root.join("server/tests/grpc_python/run.sh");
+    run_command(project.command(script).arg(binary))
+}
+
+/// What `cargo test` does with the in-process mock cluster, with a real broker; then the demo on it.
+///
+/// All packages are named and tests are chosen by their paths: with single packages, Cargo would choose other
+/// features for what they depend on, and build it all anew.
+pub(crate) fn kafka_tests(project: &Project) -> Result<()> {
+    with_brokers(project, KAFKA_PORT, Size::One, |cluster| {
+        let brokers = cluster.bootstrap();
+        run_command(
+            project
+                .command("cargo")
+                .args(["test", "--workspace", "--locked", "kafka"])
+                .env(BROKERS_VARIABLE, &brokers),
+        )?;
+        project.cargo(&[
+            "run",
+            "--release",
+            "--locked",
+            "--",
+            "demo",
+            "--exit",
+            "--log",
+            "kafka",
+            "--kafka-brokers",
+            &brokers,
+        ])
+    })
+}
+
+/// Faults of brokers under load. The tests take brokers away through this program: all of them for so many seconds,
+/// and let them stand still for half of that.
+pub(crate) fn kafka_faults(project: &Project, seconds: u64) -> Result<()> {
+    with_brokers(project, KAFKA_PORT, Size::Three, |cluster| {
+        run_command(
+            project
+                .command("cargo")
+                .args(["test", "--workspace", "--locked", "broker_faults"])
+                .env(BROKERS_VARIABLE, cluster.bootstrap())
+                .env(CONTROL_VARIABLE, kafka::control(KAFKA_PORT)?)
+                .env("TRIBUTARY_FAULT_SECONDS", seconds.to_string()),
+        )
+    })
+}
+
+/// The server killed again and again, on the embedded log and on a real broker.
+fn crash_proof(project: &Project) -> Result<()> {
+    with_brokers(project, KAFKA_PORT, Size::One, |cluster| {
+        crash::run(project, &crash::Arguments::of_ci(cluster.bootstrap()))
+    })
 }
 
 /// Rewrites golden files.

@@ -9,8 +9,11 @@ use std::process::ExitCode;
 
 mod arrows;
 mod ci;
+mod compose;
+mod crash;
 mod deny;
 mod docs;
+mod kafka;
 mod project;
 mod sources;
 
@@ -28,7 +31,8 @@ struct Arguments {
 enum Command {
     /// Every check, in order; stops at the first that fails
     Ci {
-        /// Also play the demo and drive the server with published SDKs (needs a package registry)
+        /// Also play the demo, drive the server with published SDKs and a Python client of gRPC, and test with a real
+        /// Kafka (needs package registries)
         #[arg(long)]
         full: bool,
         /// Leave out `cargo test --workspace`, for callers that have just run it
@@ -55,6 +59,24 @@ enum Command {
     Demo,
     /// Published SDKs against a release build
     Sdk,
+    /// A Python client, generated from the proto, against a release build
+    Grpc,
+    /// A real Apache Kafka on this machine, for tests
+    Kafka(kafka::Arguments),
+    /// The tests about Kafka, and the demo, with a real broker
+    KafkaTests,
+    /// Brokers stopped, paused and gone under load, with three real ones
+    KafkaFaults {
+        /// For how many seconds all brokers are away; they stand still for half of that
+        #[arg(long, default_value_t = ci::FAULT_SECONDS)]
+        seconds: u64,
+    },
+    /// The files of `docker compose`: the client's own check where it is at hand, and the versions in them
+    Compose,
+    /// The server killed again and again under load, then compared with a slow projection of its log
+    Crash(crash::Arguments),
+    /// That a release build has no fail points
+    FailPoints,
     /// Rewrites golden files; read the difference before committing it
     Golden,
 }
@@ -83,6 +105,13 @@ fn run(command: Command) -> Result<()> {
         Command::Advisories => deny::advisories(&project),
         Command::Demo => ci::demo(&project),
         Command::Sdk => ci::sdk(&project),
+        Command::Grpc => ci::grpc(&project),
+        Command::Kafka(arguments) => kafka::run(&project, arguments),
+        Command::KafkaTests => ci::kafka_tests(&project),
+        Command::KafkaFaults { seconds } => ci::kafka_faults(&project, seconds),
+        Command::Compose => compose::check(&project),
+        Command::Crash(arguments) => crash::run(&project, &arguments),
+        Command::FailPoints => crash::fail_points(&project),
         Command::Golden => ci::golden(&project),
     }
 }

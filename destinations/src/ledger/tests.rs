@@ -137,7 +137,9 @@ fn states_stored_by_earlier_versions_are_still_read() {
         next_letter: 3,
         starts_after: Position::at(77),
         ended: false,
+        mark: None,
     };
+    let marked = StoredState { mark: Some(Mark::new(990, (Position::at(70), 0))), ..state.clone() };
     let waiting = Waiting {
         frame: 900,
         position: Position::at(80),
@@ -153,8 +155,12 @@ fn states_stored_by_earlier_versions_are_still_read() {
     let stored_state = include_bytes!("samples/state.1");
     let stored_waiting = include_bytes!("samples/waiting.1");
     assert_eq!(StoredState::decode(stored_state).expect("version 1 is read"), state);
+    let with_mark = include_bytes!("samples/state.2");
+    assert_eq!(StoredState::decode(with_mark).expect("version 2 is read"), marked);
+    assert_eq!(marked.encode(), with_mark);
+    assert_eq!((state.reads_from(), marked.reads_from()), (1000, 990));
     assert_eq!(Waiting::decode(stored_waiting).expect("version 1 is read"), waiting);
-    assert!(matches!(StoredState::decode(&[2]), Err(StoreError::Version { version: 2, .. })));
+    assert!(matches!(StoredState::decode(&[3]), Err(StoreError::Version { version: 3, .. })));
     assert!(matches!(StoredState::decode(&stored_state[..4]), Err(StoreError::Damaged(_))));
     assert!(matches!(Waiting::decode(&[]), Err(StoreError::Damaged(_))));
 }

@@ -8,7 +8,6 @@
 //!
 //! Left out: a lock on the directory, and the interval at which retention is called.
 
-mod queue_limit;
 mod retention;
 mod space;
 #[cfg(test)]
@@ -17,12 +16,12 @@ mod writer;
 
 use crate::log::{AppendError, AppendFuture, Bounds, Entry, EventLog, LogStatus, ReadError, RetentionError};
 use crate::metrics;
+use crate::protected::Protected;
+use crate::queue_limit::QueueLimit;
 use crate::segment::{
     APPEND_BYTES_MAX, ENTRY_BYTES_MAX, Fs, OpenError, RealFs, SegmentLog, SegmentOptions, SegmentReader,
 };
 use bytes::Bytes;
-use queue_limit::QueueLimit;
-use retention::Protected;
 use space::{Figures, SpaceGuard};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

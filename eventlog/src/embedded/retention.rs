@@ -2,31 +2,14 @@
 
 use super::LogOptions;
 use crate::log::{AppendError, ReadError, RetentionError};
+use crate::protected::Protected;
 use crate::segment::{Detached, SegmentLog, SegmentReader};
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tributary_model::Timestamp;
 
 /// The segment that is written to ends after this share of the retention age, so that a quiet log's entries expire
 /// that close to their time.
 const SEGMENTS_PER_AGE: u32 = 10;
-
-/// From where on each reader still needs the log.
-#[derive(Default)]
-pub(super) struct Protected(Mutex<BTreeMap<&'static str, u64>>);
-
-impl Protected {
-    pub(super) fn set(&self, reader: &'static str, from: u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(reader, from);
-    }
-
-    /// The reader that is furthest behind, and from where on it needs the log.
-    fn lowest(&self) -> Option<(&'static str, u64)> {
-        let readers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        readers.iter().map(|(reader, from)| (*reader, *from)).min_by_key(|(_, from)| *from)
-    }
-}
 
 /// Why appends have to wait for a reader: a quarter more than the limit is kept, and the reader needs the oldest
 /// segment.

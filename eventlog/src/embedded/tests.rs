@@ -4,7 +4,7 @@ use super::{EmbeddedLog, Fatal, LogOptions};
 use crate::log::{AppendError, Bounds, EventLog, RetentionError};
 use crate::segment::Space;
 use crate::segment::model_fs::ModelFs;
-use crate::suite::{self, wait};
+use crate::suite::{self, Appends, wait};
 use crate::{MemoryLog, OpenError};
 use bytes::Bytes;
 use std::path::Path;
@@ -58,14 +58,14 @@ fn entry(seed: u64) -> Bytes {
 
 #[test]
 fn the_memory_log_conforms() {
-    suite::run(|| Arc::new(MemoryLog::new()));
+    suite::run(Appends::Whole, || Arc::new(MemoryLog::new()));
 }
 
 #[test]
 fn the_embedded_log_conforms_on_the_real_file_system() {
     let temporary = tempfile::tempdir().expect("a directory can be made");
     let made = AtomicUsize::new(0);
-    suite::run(|| {
+    suite::run(Appends::Whole, || {
         let dir = temporary.path().join(made.fetch_add(1, Ordering::Relaxed).to_string());
         // The machine that runs the tests may be short of space; the mark has a test of its own.
         let options = LogOptions { free_space_bytes: 0, ..LogOptions::new("test") };
@@ -75,7 +75,7 @@ fn the_embedded_log_conforms_on_the_real_file_system() {
 
 #[test]
 fn the_embedded_log_conforms_with_small_segments() {
-    suite::run(|| Arc::new(open(options(&ModelFs::new()))));
+    suite::run(Appends::Whole, || Arc::new(open(options(&ModelFs::new()))));
 }
 
 #[test]

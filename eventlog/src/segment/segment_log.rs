@@ -162,7 +162,7 @@ impl SegmentLog {
     pub fn sync(&mut self) -> io::Result<()> {
         self.usable()?;
         if self.unsynced {
-            if let Err(error) = self.file.sync() {
+            if let Err(error) = self.sync_file() {
                 self.failed = true;
                 return Err(error);
             }
@@ -319,6 +319,15 @@ impl SegmentLog {
         self.segment.push(&self.encoder.frames);
         self.shared.count_kept(self.encoder.out.len() as u64);
         Ok(())
+    }
+
+    fn sync_file(&self) -> io::Result<()> {
+        fail::fail_point!("segment::sync", crate::fail_points::failed_sync);
+        fail::fail_point!(
+            &format!("segment::sync::{}", self.shared.dir.file_name().unwrap_or_default().display()),
+            crate::fail_points::failed_sync
+        );
+        self.file.sync()
     }
 
     fn stamp(&self) -> Stamp {

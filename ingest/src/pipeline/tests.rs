@@ -44,6 +44,37 @@ fn one_bad_event_never_sinks_its_batch() {
 }
 
 #[test]
+fn how_each_event_ended_is_told_where_it_is_asked_for() {
+    let bench = Bench::new();
+    let source = bench.collector.write_keys().authenticate(WRITE_KEY).expect("the key is there");
+    let arrival = bench.collector.arrival(&source, PathKind::Open, now(), Defaults::default());
+    let mut prepared = Prepared::with_ends(4);
+    prepared.take_alone(r#"{"type":"page","userId":"u","messageId":"given"}"#, &arrival);
+    prepared.take_alone(r#"{"type":"page","userId":"u","x":"\ud83d"}"#, &arrival);
+    prepared.take_alone(r#"{"type":"page","messageId":"bad"}"#, &arrival);
+    prepared.take_alone("{}", &arrival);
+    prepared.reject(b"\xff", Some(""), Problem::new(RejectReason::Unreadable, "/traits", "no"), &arrival);
+    let ends = prepared.take_ends();
+    let got: Vec<_> = ends
+        .iter()
+        .map(|end| (end.message_id.as_deref().map(str::len), end.problem.as_ref().map(|why| why.reason)))
+        .collect();
+    let want = [
+        (Some(5), None),
+        (Some(36), None),
+        (Some(3), Some(RejectReason::NoIdentifier)),
+        (None, Some(RejectReason::TypeMissing)),
+        (None, Some(RejectReason::Unreadable)),
+    ];
+    assert_eq!(got, want);
+    let records: Vec<_> =
+        prepared.records.iter().map(|bytes| Record::decode(bytes).expect("a record")).collect();
+    assert_eq!(ends[1].message_id.as_deref(), records[1].envelope.message_id.as_ref().map(|id| id.as_str()));
+    assert_eq!(records[1].envelope.marks, Marks::REPLACED_SURROGATE);
+    assert!(prepare(&bench, Endpoint::Batch, br#"{"batch":[{}]}"#).expect("a batch").take_ends().is_empty());
+}
+
+#[test]
 fn lone_surrogates_are_stored_as_replacement_and_rejected_as_sent() {
     let body = r#"{"batch":[
         {"type":"page","userId":"u","messageId":"a","x":"\ud83d"},

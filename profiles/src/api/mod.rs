@@ -63,7 +63,7 @@ impl ApiError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::Refused(code, _) => *code,
-            Self::Lookup(_) => ErrorCode::Internal,
+            Self::Lookup(error) => error.code(),
         }
     }
 
@@ -81,7 +81,7 @@ impl ApiError {
             | ErrorCode::PreconditionFailed
             | ErrorCode::TooLarge => "invalid_request_error",
         };
-        if let Self::Lookup(error) = self {
+        if let (Self::Lookup(error), ErrorCode::Internal) = (self, code) {
             tracing::error!(error = error as &dyn std::error::Error, "a profile could not be read");
         }
         let status = StatusCode::from_u16(http_status(code)).expect("the table holds HTTP statuses");

@@ -10,8 +10,13 @@
 //! After a start, activations that their log already holds are made again by the machine and not written
 //! again: none is lost and none is there twice.
 //!
-//! An append that the activations log refuses (no space) is tried again until it is taken; nothing is skipped.
+//! An append that the activations log refuses (no space, no broker) is tried again until it is taken; nothing is
+//! skipped. An events log that can't be read now is waited for.
+//!
+//! Where the log is in Kafka, the checkpoint's position is what a consumer is assigned at: it is durable in the same
+//! record as the state. If the log no longer reaches back to it, the projector refuses to go on.
 
+mod logs;
 mod options;
 mod run;
 mod threads;
@@ -24,6 +29,7 @@ use crate::machine::ProjectError;
 use crate::snapshot::{Snapshot, SnapshotError};
 use crate::state::State;
 use run::Run;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,6 +59,29 @@ pub enum ProjectorError {
     /// The activations log was closed under the projector, or refused its last entries before a stop.
     #[error("the activations log refused the projector's entries")]
     Activations(#[source] AppendError),
+    /// The events log ends before something that was read from it: a log never does that by itself.
+    #[error(
+        "the events log ends at sequence {end}, but was read up to {read}: its newest entries are lost; restore \
+         the log from a backup, or move state, index and activations aside to go on with what it holds"
+    )]
+    LogLostEnd {
+        /// Where the log ends.
+        end: u64,
+        /// Up to where it was read once.
+        read: u64,
+    },
+    /// The events log lacks records between the state and its oldest one.
+    #[error(
+        "profiles are at record {next} of the events log, which begins with {first}: the records between were removed \
+         before they were read; restore a snapshot that reaches {first}, or move state and snapshots aside to make \
+         profiles of what the log still holds"
+    )]
+    LostHistory {
+        /// The next record that the state needs.
+        next: u64,
+        /// The oldest one that is there.
+        first: u64,
+    },
     /// The projector's own scheduler can't be made.
     #[error("the projector can't be started")]
     Start(#[source] std::io::Error),
@@ -70,6 +99,21 @@ const PROTECT_SNAPSHOT: &str = "snapshot";
 pub fn protect_all(events: &dyn EventLog) {
     events.protect(PROTECT_PROJECTOR, 0);
     events.protect(PROTECT_SNAPSHOT, 0);
+}
+
+/// Checks that the events log still holds every record that an activation was made from. To be called before the
+/// log takes anything: a sequence that was given once must not be given again. Blocking.
+///
+/// # Errors
+/// [`ProjectorError::LogLostEnd`], or if a log can't be read.
+pub fn check_end(events: &dyn EventLog, activations: &dyn EventLog) -> Result<(), ProjectorError> {
+    let last = logs::last_place(activations)?;
+    check_read(events, last.map_or(0, |(position, _)| position.sequence + 1))
+}
+
+fn check_read(events: &dyn EventLog, read: u64) -> Result<(), ProjectorError> {
+    let end = events.bounds().end;
+    if read > end { Err(ProjectorError::LogLostEnd { end, read }) } else { Ok(()) }
 }
 
 /// How far the projector is.
@@ -122,8 +166,8 @@ impl Projector {
             Arc::clone(&stop),
         )?;
         let thread = threads::spawn("projector", move || {
-            let result = run.run();
-            match result {
+            let result = catch_unwind(AssertUnwindSafe(|| run.run()));
+            match result.unwrap_or(Err(ProjectorError::Thread("main"))) {
                 Err(error) => {
                     run.note_failure(&error);
                     ended(error);

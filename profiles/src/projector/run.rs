@@ -1,9 +1,10 @@
 //! The projector's own thread: read, apply, publish, append, and the timers.
 
+use super::logs::{Reading, last_place};
 use super::threads::{IndexThread, StoreJob, StoreThread};
 use super::{
     PROTECT_PROJECTOR, PROTECT_SNAPSHOT, Progress, ProjectorError, ProjectorOptions, ProjectorParts,
-    SnapshotReply,
+    SnapshotReply, check_read,
 };
 use crate::checkpoint::{CheckpointError, write_now};
 use crate::codec::Checkpoint;
@@ -20,7 +21,8 @@ use std::sync::mpsc::{Receiver, TrySendError};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-use tributary_eventlog::{AppendError, AppendFuture, EventLog};
+use tributary_eventlog::fail_points::crash_point;
+use tributary_eventlog::{AppendError, AppendFuture, ReadError};
 use tributary_model::{Activation, Position};
 
 /// How many bytes of records one batch holds at most.
@@ -44,7 +46,8 @@ pub(super) struct Run {
     requests: Receiver<SnapshotReply>,
     stop: Arc<AtomicBool>,
     generation_directory: PathBuf,
-    /// The place of the last activation that the log already held at the start.
+    reading: Reading,
+    /// The largest place of an activation that their log already held at the start.
     written: Option<(Position, u32)>,
     /// The last append to the activations log, until it is known to be durable.
     appending: Option<(Vec<Bytes>, AppendFuture)>,
@@ -66,6 +69,7 @@ impl Run {
         stop: Arc<AtomicBool>,
     ) -> Result<Self, ProjectorError> {
         let checkpoint = generation.checkpoint;
+        check_read(&*parts.events, checkpoint.next.max(parts.indexes.watermark()))?;
         let machine =
             Machine::new(Arc::clone(&state), Arc::clone(&parts.indexes), parts.hash_key.clone(), checkpoint);
         let written = last_place(&*parts.activations)?;
@@ -82,8 +86,10 @@ impl Run {
         progress.send_replace(Progress { visible: checkpoint.next, rebuilt: generation.rebuilt });
         let now = Instant::now();
         let next_snapshot = now + until_snapshot(&options);
+        let waiter = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let run = Self {
             options,
+            reading: Reading::new(Arc::clone(&parts.events)),
             parts,
             machine,
             state,
@@ -95,7 +101,7 @@ impl Run {
             generation_directory,
             written,
             appending: None,
-            waiter: tokio::runtime::Builder::new_current_thread().build().map_err(ProjectorError::Start)?,
+            waiter: waiter.map_err(ProjectorError::Start)?,
             last_checkpoint: now,
             last_index: now,
             next_snapshot,
@@ -105,7 +111,7 @@ impl Run {
     }
 
     pub(super) fn run(&mut self) -> Result<(), ProjectorError> {
-        self.skip_expired();
+        self.check_history()?;
         self.index_again()?;
         let mut stop_by: Option<Instant> = None;
         loop {
@@ -115,8 +121,15 @@ impl Run {
                     return Ok(());
                 }
             }
+            crash_point("projector::read");
             let next = self.machine.checkpoint().next;
-            let entries = self.parts.events.read(next, BATCH_BYTES)?;
+            let Some(entries) = self.reading.read(next, BATCH_BYTES)? else {
+                if self.stop.load(Ordering::SeqCst) {
+                    return Ok(());
+                }
+                self.look_after_timers()?;
+                continue;
+            };
             for entry in &entries {
                 self.machine.apply(entry.sequence, entry.frame, &entry.bytes)?;
             }
@@ -137,24 +150,28 @@ impl Run {
         }
     }
 
-    /// If retention has removed records that the state lacks (only possible when the state is made again
-    /// without a snapshot that reaches far enough), says so and begins with what is there.
-    fn skip_expired(&mut self) {
+    /// A state that the log no longer reaches back to is not carried over the hole: that takes a person's decision.
+    /// A state that is made from nothing begins with what is there, since nothing better is left, and says so.
+    fn check_history(&mut self) -> Result<(), ProjectorError> {
         let first = self.parts.events.bounds().first;
         let checkpoint = self.machine.checkpoint();
-        if checkpoint.next < first {
-            tracing::error!(
-                from = checkpoint.next,
-                to = first,
-                "the events log no longer holds these records, and no snapshot covers them"
-            );
-            self.machine = Machine::new(
-                Arc::clone(&self.state),
-                Arc::clone(&self.parts.indexes),
-                self.parts.hash_key.clone(),
-                Checkpoint { next: first, ..checkpoint },
-            );
+        if checkpoint.next >= first {
+            return Ok(());
         }
+        if checkpoint.next > 0 {
+            return Err(ProjectorError::LostHistory { next: checkpoint.next, first });
+        }
+        tracing::error!(
+            to = first,
+            "profiles are made without the records before this one: the log lacks them"
+        );
+        self.machine = Machine::new(
+            Arc::clone(&self.state),
+            Arc::clone(&self.parts.indexes),
+            self.parts.hash_key.clone(),
+            Checkpoint { next: first, ..checkpoint },
+        );
+        Ok(())
     }
 
     /// Reads again what the state has but the indexes lost with the memory of the last run.
@@ -162,7 +179,15 @@ impl Run {
         let mut next = self.parts.indexes.watermark().max(self.parts.events.bounds().first);
         let end = self.machine.checkpoint().next;
         while next < end {
-            let entries = self.parts.events.read(next, BATCH_BYTES)?;
+            let Some(entries) = self.reading.read(next, BATCH_BYTES)? else {
+                if self.stop.load(Ordering::SeqCst) {
+                    // No good end: the indexes would be marked as whole.
+                    return Err(
+                        ReadError::Unavailable("told to stop before it could be read".to_owned()).into()
+                    );
+                }
+                continue;
+            };
             if entries.is_empty() {
                 break;
             }
@@ -191,15 +216,38 @@ impl Run {
         Ok(())
     }
 
+    /// Waits for the append under way, and tries it again while it is refused.
+    ///
+    /// Whole, every time: after `Unknown` some of it may be in the log already. Then it is there twice, in the same
+    /// order, and readers pass over what is not behind what they have read. A part alone could not be told from a
+    /// gap. (A log in Kafka that never gives up ends so only when it is closed, or when the place of a stored entry
+    /// was not told.)
     fn await_append(&mut self) -> Result<(), ProjectorError> {
         let Some((entries, mut future)) = self.appending.take() else { return Ok(()) };
+        let mut stop_by: Option<Instant> = None;
+        let mut told = false;
         loop {
-            let Err(error) = self.waiter.block_on(future) else { return Ok(()) };
-            if error == AppendError::Closed || self.stop.load(Ordering::SeqCst) {
+            let answer = self.waiter.block_on(async { tokio::time::timeout(IDLE, &mut future).await });
+            let error = match answer {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => error,
+                // A log elsewhere may take its time. A stop does not.
+                Err(_) => {
+                    let now = Instant::now();
+                    if self.stop.load(Ordering::SeqCst) && now >= *stop_by.get_or_insert(now + DRAIN) {
+                        return Err(ProjectorError::Activations(AppendError::Unknown));
+                    }
+                    continue;
+                }
+            };
+            let is_hopeless = error == AppendError::Closed || error.retry_after_seconds().is_none();
+            if is_hopeless || self.stop.load(Ordering::SeqCst) {
                 return Err(ProjectorError::Activations(error));
             }
             ::metrics::counter!(metrics::ACTIVATION_RETRIES).increment(1);
-            tracing::warn!(%error, "the activations log refused an append; it is tried again");
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(%error, "the activations log refused an append; it is tried again until it is taken");
+            }
             thread::park_timeout(IDLE);
             future = self.parts.activations.append(entries.clone());
         }
@@ -247,6 +295,7 @@ impl Run {
         if self.state.dirty() == 0 {
             return Ok(());
         }
+        crash_point("projector::activations_durable");
         let checkpoint = self.machine.checkpoint();
         let changes = self.state.begin_checkpoint();
         self.store_job(StoreJob::Checkpoint { changes, checkpoint })
@@ -352,16 +401,4 @@ fn until_snapshot(options: &ProjectorOptions) -> Duration {
         Some(age) => options.snapshot_interval.saturating_sub(age),
         None => FIRST_SNAPSHOT.min(options.snapshot_interval),
     }
-}
-
-/// The place of the last activation in the log, if there is one.
-fn last_place(activations: &dyn EventLog) -> Result<Option<(Position, u32)>, ProjectorError> {
-    let bounds = activations.bounds();
-    if bounds.end == 0 || bounds.first == bounds.end {
-        return Ok(None);
-    }
-    let Some(bytes) = activations.read_one(bounds.end - 1, 0)? else { return Ok(None) };
-    let activation =
-        Activation::decode(&bytes).map_err(|why| ProjectError::Record(bounds.end - 1, why.into()))?;
-    Ok(Some(activation.place()))
 }

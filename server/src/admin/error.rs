@@ -98,6 +98,7 @@ impl From<StoreError> for ApiError {
             | StoreError::OtherVersion { .. }
             | StoreError::NoWorkspace(_)
             | StoreError::Damaged(_)
+            | StoreError::Unsettled
             | StoreError::Closed => error.to_string(),
         };
         Self { retry_after_seconds: error.retry_after_seconds(), ..Self::new(error.code(), message) }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tributary_destinations::{Limits, RetryPolicy};
 use tributary_eventlog::LogOptions;
 use tributary_eventlog::index::IndexOptions;
+use tributary_eventlog::kafka::KafkaOptions;
 use tributary_ingest::IngestLimits;
 use tributary_model::clock::Clock;
 use tributary_profiles::{ProjectorOptions, StatePaths};
@@ -18,6 +19,14 @@ pub(super) fn events_log(config: &Config, clock: &Arc<dyn Clock>) -> LogOptions 
 pub(super) fn activations_log(config: &Config, clock: &Arc<dyn Clock>) -> LogOptions {
     let kept = (config.activations.retention, config.activations.retention_bytes_max);
     log("activations", &config.log, kept, clock)
+}
+
+pub(super) fn events_in_kafka(config: &Config) -> KafkaOptions {
+    config.kafka.events(&config.ingest, &config.log, config.events.retention)
+}
+
+pub(super) fn activations_in_kafka(config: &Config) -> KafkaOptions {
+    config.kafka.activations(&config.ingest, &config.log, config.activations.retention)
 }
 
 pub(super) fn rejects_log(config: &Config, clock: &Arc<dyn Clock>) -> LogOptions {

@@ -46,7 +46,8 @@ impl Health {
         self.stopping.store(true, Ordering::SeqCst);
     }
 
-    fn collector(&self) -> Result<(), String> {
+    /// Whether events are accepted; if not, why.
+    pub(super) fn collector(&self) -> Result<(), String> {
         if self.stopping.load(Ordering::SeqCst) {
             return Err("the server is stopping".into());
         }

@@ -5,12 +5,14 @@
 
 mod behind;
 mod configs;
+mod grpc;
 mod health;
 mod logs;
 mod openapi;
 mod outside;
 
 use crate::admin::Admin;
+use crate::clock::ProcessClock;
 use crate::config::Config;
 use crate::keys::{KeyError, Keys};
 use crate::lifecycle::{DataDir, Fatal, LockError, exit_process};
@@ -19,16 +21,19 @@ use crate::workspaces::{Given, InForce, StoreError, StoreOptions, WorkspaceStore
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 use behind::Behind;
+use grpc::Grpc;
 use health::Health;
 use logs::Logs;
 use outside::Outside;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tributary_eventlog::kafka::KafkaOpenError;
 use tributary_ingest::{Collector, WriteKeys};
-use tributary_model::clock::{Clock, SystemClock};
-use tributary_profiles::ProfileApi;
+use tributary_model::clock::Clock;
+use tributary_profiles::{ProfileApi, ProjectorError, projector};
 
 /// How long open requests get to finish at a stop, in seconds.
 const REQUESTS_DRAIN_SECONDS: u64 = 2;
@@ -53,6 +58,31 @@ pub enum StartError {
         #[source]
         source: tributary_eventlog::segment::OpenError,
     },
+    /// A log in Kafka can't be opened.
+    #[error("the {name} log in Kafka can't be opened")]
+    Kafka {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        #[source]
+        source: Box<KafkaOpenError>,
+    },
+    /// The data directory belongs to the other kind of log.
+    #[error(
+        "{found} says that this data directory belongs to --log {holder}, but --log {wanted} was asked for: entries \
+         don't move by themselves; start with --log {holder}, or name another --data-dir"
+    )]
+    OtherLog {
+        /// What says so.
+        found: PathBuf,
+        /// The log that was asked for.
+        wanted: &'static str,
+        /// The log that the directory belongs to.
+        holder: &'static str,
+    },
+    /// The logs don't fit each other.
+    #[error(transparent)]
+    Ends(#[from] ProjectorError),
     /// The workspaces can't be opened.
     #[error("the workspaces can't be opened")]
     Workspaces(#[from] StoreError),
@@ -84,11 +114,14 @@ pub struct FirstStart {
 pub struct Running {
     /// Where the tracking API is.
     pub http: SocketAddr,
+    /// Where gRPC is.
+    pub grpc: SocketAddr,
     /// Where profile API, admin API, metrics and health are.
     pub api: SocketAddr,
     /// The credentials that the first start made.
     pub first_start: Option<FirstStart>,
     collector: ServerHandle,
+    calls: Grpc,
     faces: ServerHandle,
     health: Arc<Health>,
     behind: Arc<Behind>,
@@ -113,11 +146,15 @@ pub async fn start_with(config: Config, fatal: Fatal) -> Result<Running, StartEr
     let metrics = telemetry::metrics();
     let data_dir = DataDir::lock(&config.data_dir)?;
     let keys = Keys::open(data_dir.path())?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(ProcessClock);
     let opened = {
         let (config, fatal, clock) = (config.clone(), Arc::clone(&fatal), Arc::clone(&clock));
         blocking(move || Logs::open(&config, &clock, &fatal)).await?
     };
+    {
+        let logs = opened.clone();
+        blocking(move || projector::check_end(&*logs.events, &*logs.activations)).await?;
+    }
     let write_keys = Arc::new(WriteKeys::new());
     let behind = Arc::new(Behind::new(&config, &keys, &opened, Arc::clone(&clock), Arc::clone(&fatal)));
     let (store, credentials) = {
@@ -148,15 +185,19 @@ pub async fn start_with(config: Config, fatal: Fatal) -> Result<Running, StartEr
     ));
     let health = Arc::new(Health::new(metrics, opened.events.clone(), Arc::clone(&behind)));
     let outside = Arc::new(Outside::new(Arc::clone(&behind), store.clone()));
-    let (http, collector) = serve_collector(&config, collector, &health)?;
+    let (http, collector_handle) = serve_collector(&config, Arc::clone(&collector), &health)?;
+    let calls = Grpc::serve(&config, collector, &health, &fatal)?;
+    let grpc = calls.address();
     let (api, faces) = serve_faces(&config, &keys, &store, &outside, &health, &behind)?;
     behind.open(tokio::runtime::Handle::current()).map_err(StartError::Thread)?;
-    tracing::info!(%http, %api, data_dir = %data_dir.path().display(), "accepting events");
+    tracing::info!(%http, %grpc, %api, data_dir = %data_dir.path().display(), "accepting events");
     Ok(Running {
         http,
+        grpc,
         api,
         first_start,
-        collector,
+        collector: collector_handle,
+        calls,
         faces,
         health,
         behind,
@@ -186,9 +227,9 @@ impl Running {
     ///
     /// # Errors
     /// If the last checkpoint could not be made. Nothing is lost by that.
-    pub async fn stop(self) -> Result<(), tributary_profiles::ProjectorError> {
+    pub async fn stop(self) -> Result<(), ProjectorError> {
         self.health.stopping();
-        self.collector.stop(true).await;
+        tokio::join!(self.collector.stop(true), self.calls.stop());
         let stopped = self.behind.stop(DELIVERIES_DRAIN).await;
         self.faces.stop(true).await;
         drop(self.store);

@@ -2,7 +2,7 @@
 //!
 //! What it prints as happened is read from outside: metrics, profile API, and what its receiver was sent. What it
 //! prints beside that as expected comes from the generator of the day, which never asks the product. It
-//! leaves no trace unless it was given a directory.
+//! leaves no trace unless it was given a directory; with Kafka its topics are its own.
 
 mod api;
 mod observe;
@@ -11,13 +11,14 @@ mod report;
 mod sender;
 
 use crate::app::{self, Running};
-use crate::config::{Config, Environment, ServeArgs};
+use crate::config::{Config, Environment, EventLogKind, ServeArgs};
 use crate::tls;
 use anyhow::{Context, anyhow, bail};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tributary_eventlog::kafka::{BrokerTopics, KafkaOptions};
 use tributary_model::clock::{Clock, SystemClock};
 use tributary_sample::Day;
 
@@ -58,6 +59,12 @@ pub struct DemoArgs {
     /// How many calls they make
     #[arg(long, value_name = "NUMBER", default_value_t = 5_000)]
     pub events: u64,
+    /// Keep events and activations here, in topics of the demo's own
+    #[arg(long, value_name = "embedded|kafka")]
+    pub log: Option<String>,
+    /// The brokers of Kafka to begin with, with commas between
+    #[arg(long, value_name = "HOST:PORT,…")]
+    pub kafka_brokers: Option<String>,
     /// End when the day is over: with status 0 only if every number is as expected
     #[arg(long)]
     pub exit: bool,
@@ -81,7 +88,9 @@ pub async fn run(args: &DemoArgs, told: impl Future<Output = ()>) -> anyhow::Res
     tls::install();
     let place = Place::choose(args.data_dir.as_deref())?;
     tokio::pin!(told);
-    let running = app::start(configuration(args, &place)?).await?;
+    let config = configuration(args, &place)?;
+    let topics = OwnTopics::of(&config, &place);
+    let running = app::start(config).await?;
     let receiver = Receiver::start()?;
     let mut verdict = tokio::select! {
         verdict = play(args, &running, &receiver) => verdict.map(Some),
@@ -98,6 +107,7 @@ pub async fn run(args: &DemoArgs, told: impl Future<Output = ()>) -> anyhow::Res
     // The receiver outlives the product: what is still on its way arrives.
     let stopped = tokio::time::timeout(STOP_WITHIN, running.stop()).await;
     receiver.stop().await;
+    topics.delete().await;
     let verdict = verdict?;
     stopped.context("the product took too long to stop")?.context("the product did not stop cleanly")?;
     Ok(verdict.unwrap_or_else(|| {
@@ -159,9 +169,44 @@ fn configuration(args: &DemoArgs, place: &Place) -> anyhow::Result<Config> {
         http: address(args.http),
         api: address(args.api),
         grpc: address(None),
+        event_log: args.log.clone(),
+        kafka_brokers: args.kafka_brokers.clone(),
         allow_private_destinations: true,
     };
-    Ok(Config::load(&serve, &Environment::of_process())?)
+    let mut config = Config::load(&serve, &Environment::of_process())?;
+    // Never the topics of an earlier demo, nor those of a product that is in use.
+    config.kafka.topic_prefix = format!("{}-demo-{:08x}", config.kafka.topic_prefix, rand::random::<u32>());
+    Ok(config)
+}
+
+/// The topics of a demo in a temporary directory, which go away with it. Those of a directory that was given stay,
+/// because what stays there points into them.
+struct OwnTopics(Option<(KafkaOptions, Vec<String>)>);
+
+impl OwnTopics {
+    fn of(config: &Config, place: &Place) -> Self {
+        let is_own = config.event_log == EventLogKind::Kafka
+            && config.kafka.create_topics
+            && matches!(place, Place::Temporary(_));
+        Self(is_own.then(|| {
+            let names = ["events", "activations"].map(|log| config.kafka.topic_name(log));
+            (config.kafka.events(&config.ingest, &config.log, Duration::ZERO), names.to_vec())
+        }))
+    }
+
+    /// Deletes them, as far as that may be done.
+    async fn delete(self) {
+        let Some((options, names)) = self.0 else { return };
+        let delete = move || {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            BrokerTopics::new(&options).map_err(|error| error.to_string())?.delete(&names)
+        };
+        match tokio::task::spawn_blocking(delete).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(error, "the demo's topics could not be deleted"),
+            Err(error) => tracing::warn!(%error, "the demo's topics could not be deleted"),
+        }
+    }
 }
 
 async fn play(args: &DemoArgs, running: &Running, receiver: &Receiver) -> anyhow::Result<Verdict> {

@@ -43,6 +43,7 @@ fn tell(
     out: &mut impl Write,
 ) -> std::io::Result<()> {
     writeln!(out, "tracking API  http://{}", running.http)?;
+    writeln!(out, "gRPC  http://{}", running.grpc)?;
     writeln!(out, "profile and admin API  http://{}", running.api)?;
     if let Some(first) = &running.first_start {
         if !token_given {

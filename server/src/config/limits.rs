@@ -36,6 +36,10 @@ section! {
     header_read_timeout(header_read_timeout_ms): millis = 5_000, 100..=600_000;
     /// How long a client may take to send a body, in milliseconds.
     body_read_timeout(body_read_timeout_ms): millis = 30_000, 100..=3_600_000;
+    /// How many events of one gRPC stream may be taken in and not acknowledged yet. Beyond that it is not read.
+    stream_events_in_flight_max(stream_events_in_flight_max): count = 2_000, 1..=1_000_000;
+    /// How many bytes of such events there may be. Beyond that the stream is not read.
+    stream_bytes_in_flight_max(stream_bytes_in_flight_max): bytes = 8 * MIB, KIB..=GIB;
     /// The largest single event as sent, in bytes. A larger one is rejected by itself.
     event_bytes_max(event_bytes_max): bytes = MIB, KIB..=64 * MIB;
     /// Above how many bytes an event is marked as large.

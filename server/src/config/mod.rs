@@ -6,6 +6,7 @@
 
 mod error;
 mod given;
+mod kafka;
 mod limits;
 mod parts;
 mod section;
@@ -19,6 +20,7 @@ use crate::credentials::{self, Secret};
 
 pub use error::{ConfigError, Origin};
 pub use given::Environment;
+pub use kafka::{ClientSettings, EventLogKind, KafkaSettings};
 pub use limits::{
     ActivationsSettings, AdminSettings, DestinationsSettings, EventsSettings, IngestSettings, LogSettings,
     RejectsSettings, StateSettings,
@@ -26,6 +28,7 @@ pub use limits::{
 pub use section::Setting;
 
 use given::Given;
+use kafka::WrittenKafka;
 use limits::{
     WrittenActivations, WrittenAdmin, WrittenDestinations, WrittenEvents, WrittenIngest, WrittenLog,
     WrittenRejects, WrittenState,
@@ -57,9 +60,15 @@ pub struct ServeArgs {
     /// Serve profile API, admin API, metrics, health here [default: 127.0.0.1:8081, environment: TRIBUTARY_API]
     #[arg(long, value_name = "IP:PORT")]
     pub api: Option<String>,
-    /// The address for gRPC, still without use [default: 127.0.0.1:9090, environment: TRIBUTARY_GRPC]
+    /// Serve the public gRPC API on this address [default: 127.0.0.1:9090, environment: TRIBUTARY_GRPC]
     #[arg(long, value_name = "IP:PORT")]
     pub grpc: Option<String>,
+    /// Keep events and activations here [default: embedded, environment: TRIBUTARY_EVENT_LOG]
+    #[arg(long = "log", value_name = "embedded|kafka")]
+    pub event_log: Option<String>,
+    /// The brokers of Kafka to begin with, with commas between [environment: TRIBUTARY_KAFKA_BROKERS]
+    #[arg(long, value_name = "HOST:PORT,…")]
+    pub kafka_brokers: Option<String>,
     /// Let destinations reach private, loopback and link-local addresses [environment:
     /// TRIBUTARY_ALLOW_PRIVATE_DESTINATIONS=true]
     #[arg(long)]
@@ -75,10 +84,12 @@ pub struct Config {
     pub http: SocketAddr,
     /// The address of profile API, admin API, metrics and health.
     pub api: SocketAddr,
-    /// The address for gRPC.
+    /// The address of the public gRPC API.
     pub grpc: SocketAddr,
     /// Whether destinations may reach private, loopback and link-local addresses.
     pub allow_private_destinations: bool,
+    /// Where events and activations are kept.
+    pub event_log: EventLogKind,
     /// What the first token is to be; random where it is not given.
     pub admin_token: Option<Secret>,
     /// What the write key of the default source is to be; random where it is not given.
@@ -87,6 +98,8 @@ pub struct Config {
     pub ingest: IngestSettings,
     /// What holds for every log.
     pub log: LogSettings,
+    /// How the logs are kept in Kafka, if they are.
+    pub kafka: KafkaSettings,
     /// How long events are kept.
     pub events: EventsSettings,
     /// How long activations are kept.
@@ -111,8 +124,10 @@ struct Written {
     api: Option<String>,
     grpc: Option<String>,
     allow_private_destinations: Option<bool>,
+    event_log: Option<String>,
     ingest: WrittenIngest,
     log: WrittenLog,
+    kafka: WrittenKafka,
     events: WrittenEvents,
     activations: WrittenActivations,
     rejects: WrittenRejects,
@@ -131,11 +146,17 @@ impl Config {
         let given = Given { environment, file: file.as_deref() };
         let data_dir = data_dir(args, &written, &given)?;
         let (_, http) = address("http", "--http", args.http.as_ref(), written.http.as_ref(), HTTP, &given)?;
-        let (origin, api) = address("api", "--api", args.api.as_ref(), written.api.as_ref(), API, &given)?;
-        let (_, grpc) = address("grpc", "--grpc", args.grpc.as_ref(), written.grpc.as_ref(), GRPC, &given)?;
-        if http == api && api.port() != 0 {
-            let message = format!("http and api are both {api}; give them different ports");
-            return Err(ConfigError::Clash { origin, message });
+        let (api_origin, api) =
+            address("api", "--api", args.api.as_ref(), written.api.as_ref(), API, &given)?;
+        let (grpc_origin, grpc) =
+            address("grpc", "--grpc", args.grpc.as_ref(), written.grpc.as_ref(), GRPC, &given)?;
+        differ(("http", http), ("api", api), &api_origin)?;
+        differ(("http", http), ("grpc", grpc), &grpc_origin)?;
+        differ(("api", api), ("grpc", grpc), &grpc_origin)?;
+        let (log_origin, event_log) = EventLogKind::check(args, written.event_log.as_deref(), &given)?;
+        let kafka = KafkaSettings::check(args, &written.kafka, &given)?;
+        if event_log == EventLogKind::Kafka {
+            kafka.check_brokers(log_origin)?;
         }
         let admin_token = secret(ADMIN_TOKEN, environment)?;
         let mut notices = unknown_variables(environment);
@@ -150,10 +171,12 @@ impl Config {
             api,
             grpc,
             allow_private_destinations: allow_private(args, &written, &given)?,
+            event_log,
             admin_token,
             write_key: secret(WRITE_KEY, environment)?,
             ingest: IngestSettings::check(&written.ingest, &given)?,
             log: LogSettings::check(&written.log, &given)?,
+            kafka,
             events: EventsSettings::check(&written.events, &given)?,
             activations: ActivationsSettings::check(&written.activations, &given)?,
             rejects: RejectsSettings::check(&written.rejects, &given)?,
@@ -176,8 +199,10 @@ impl Config {
             api: Some(self.api.to_string()),
             grpc: Some(self.grpc.to_string()),
             allow_private_destinations: Some(self.allow_private_destinations),
+            event_log: Some(self.event_log.name().to_owned()),
             ingest: self.ingest.written(),
             log: self.log.written(),
+            kafka: self.kafka.written(),
             events: self.events.written(),
             activations: self.activations.written(),
             rejects: self.rejects.written(),
@@ -190,7 +215,12 @@ impl Config {
             None => format!("# {}: not given\n", section::variable(key)),
         };
         let body = toml::to_string(&written).expect("a table of texts and numbers can be written");
-        format!("{}{}{body}", secret(ADMIN_TOKEN, &self.admin_token), secret(WRITE_KEY, &self.write_key))
+        format!(
+            "{}{}{}{body}",
+            secret(ADMIN_TOKEN, &self.admin_token),
+            secret(WRITE_KEY, &self.write_key),
+            self.kafka.hidden()
+        )
     }
 }
 
@@ -208,18 +238,20 @@ pub fn settings() -> Vec<Setting> {
         top("data_dir", DATA_DIR, "a path", "The directory that holds everything."),
         top("http", HTTP, address, "Where the public tracking API is served."),
         top("api", API, address, "Where profile API, admin API, metrics and health are served."),
-        top("grpc", GRPC, address, "The address for gRPC, still without use."),
+        top("grpc", GRPC, address, "Where the public gRPC API is served."),
         top(
             "allow_private_destinations",
             "false",
             "true or false",
             "Whether destinations may reach private, loopback and link-local addresses.",
         ),
+        KafkaSettings::event_log_setting(),
         top(ADMIN_TOKEN, "random, printed once", credential, "The first token, which has every scope."),
         top(WRITE_KEY, "random, printed once", credential, "The write key of the default source."),
     ];
     all.extend(IngestSettings::settings());
     all.extend(LogSettings::settings());
+    all.extend(KafkaSettings::settings());
     all.extend(EventsSettings::settings());
     all.extend(ActivationsSettings::settings());
     all.extend(RejectsSettings::settings());
@@ -280,6 +312,19 @@ fn address(
             advice: format!("give an IP address and a port, such as {default}"),
         }),
     }
+}
+
+/// Whether two addresses can be listened on side by side. Any number of them may take free ports.
+fn differ(
+    (one, one_address): (&str, SocketAddr),
+    (other, other_address): (&str, SocketAddr),
+    origin: &Origin,
+) -> Result<(), ConfigError> {
+    if one_address == other_address && one_address.port() != 0 {
+        let message = format!("{one} and {other} are both {one_address}; give them different ports");
+        return Err(ConfigError::Clash { origin: origin.clone(), message });
+    }
+    Ok(())
 }
 
 fn allow_private(args: &ServeArgs, written: &Written, given: &Given<'_>) -> Result<bool, ConfigError> {

@@ -25,6 +25,8 @@ impl IngestSettings {
             defaults_bytes_max: size(self.defaults_bytes_max),
             in_flight_bytes_max: size(self.in_flight_bytes_max),
             body_read_timeout: self.body_read_timeout,
+            stream_events_in_flight_max: u32::try_from(self.stream_events_in_flight_max).unwrap_or(u32::MAX),
+            stream_bytes_in_flight_max: size(self.stream_bytes_in_flight_max),
             event_bytes_max: size(self.event_bytes_max),
             event_bytes_mark: size(self.event_bytes_mark),
             depth_max: size(self.depth_max),

@@ -64,7 +64,7 @@ type Case<'a> = (&'a str, ServeArgs, &'a [(&'a str, &'a str)], &'a str, &'a [&'a
 fn every_error_says_what_where_and_what_to_do() {
     let http = |text: &str| ServeArgs { http: Some(text.to_owned()), ..ServeArgs::default() };
     let none = ServeArgs::default();
-    let cases: [Case<'_>; 11] = [
+    let cases: [Case<'_>; 12] = [
         ("unknown name", none.clone(), &[], "htpp = 'x'\n", &["unknown field `htpp`", "line 1", "`http`"]),
         ("unknown in a section", none.clone(), &[], "[log]\nsize = 1\n", &["unknown field `size`", "line 2"]),
         ("a secret in the file", none.clone(), &[], "admin_token = 'x'\n", &["unknown field `admin_token`"]),
@@ -97,7 +97,20 @@ fn every_error_says_what_where_and_what_to_do() {
             "",
             &["TRIBUTARY_LOG_FRAME_BYTES", "1k", "whole number"],
         ),
-        ("clash", http("127.0.0.1:8081"), &[], "", &["both 127.0.0.1:8081", "different ports"]),
+        (
+            "clash",
+            http("127.0.0.1:8081"),
+            &[],
+            "",
+            &["http and api are both 127.0.0.1:8081", "different ports"],
+        ),
+        (
+            "clash of the third",
+            none.clone(),
+            &[("TRIBUTARY_GRPC", "127.0.0.1:8081")],
+            "",
+            &["variable TRIBUTARY_GRPC", "api and grpc are both 127.0.0.1:8081"],
+        ),
         (
             "empty token",
             none.clone(),

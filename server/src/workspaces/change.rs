@@ -93,7 +93,8 @@ impl Refusal {
     }
 }
 
-/// A change was not made. Except after [`AppendError::Closed`] nothing of it remains; then a restart decides.
+/// A change was not made. Except after [`AppendError::Closed`] and [`StoreError::Unsettled`] nothing of it remains;
+/// then a restart, or the log's next answer, decides.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// It breaks a rule.
@@ -113,6 +114,12 @@ pub enum StoreError {
     /// The events log refused the record of the change.
     #[error("the events log refused the change")]
     Log(#[from] AppendError),
+    /// The events log did not answer: the change is on its way, and comes into force once the log does.
+    #[error(
+        "the events log did not answer in time: this change or the one before it will come into force; read the \
+         workspace again before repeating a change"
+    )]
+    Unsettled,
     /// The file of the version can't be written or read.
     #[error("the store of workspaces failed")]
     Storage(#[from] io::Error),
@@ -134,7 +141,7 @@ impl StoreError {
             Self::Log(source) => source.code(),
             Self::Storage(source) if source.kind() == io::ErrorKind::StorageFull => ErrorCode::Unavailable,
             Self::Storage(_) | Self::Damaged(_) => ErrorCode::Internal,
-            Self::Closed => ErrorCode::Unavailable,
+            Self::Unsettled | Self::Closed => ErrorCode::Unavailable,
         }
     }
 
@@ -142,6 +149,7 @@ impl StoreError {
     pub fn retry_after_seconds(&self) -> Option<u32> {
         match self {
             Self::Log(source) => source.retry_after_seconds(),
+            Self::Unsettled => Some(5),
             Self::Storage(_) => Some(10),
             Self::Closed => Some(1),
             Self::Refused(_) | Self::OtherVersion { .. } | Self::NoWorkspace(_) | Self::Damaged(_) => None,

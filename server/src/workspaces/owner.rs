@@ -5,6 +5,10 @@
 //! before its position is written, leaves a version without a position: it is appended once more at the next
 //! start (nobody was told that it was made; a reader of the log meets the same version twice and takes the
 //! first). A record that the log refuses leaves nothing.
+//!
+//! A record without an answer ([`AppendError::Unknown`]) may be in the log. Then another record of the same version
+//! must never follow: whoever reads the log would take the first, and this store the second. So the version stays as
+//! it is, on its way, and is appended again until the log answers; no other change is made meanwhile.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -35,7 +39,7 @@ pub(super) struct Owner {
     workspaces_max: u64,
     /// The workspaces in force.
     current: BTreeMap<WorkspaceId, Arc<Workspace>>,
-    /// Versions that were on their way when the process ended, and that the log has not taken yet.
+    /// Versions that are on their way: without an answer of the log, or from before the process ended.
     pending: BTreeMap<WorkspaceId, VersionFile>,
     next_workspace: u32,
     snapshot: watch::Sender<Arc<Snapshot>>,
@@ -161,6 +165,7 @@ impl Owner {
         by: Author,
         edit: impl FnOnce(&mut Draft) -> Result<(T, String), Refusal>,
     ) -> Result<Changed<T>, StoreError> {
+        self.settled()?;
         if self.current.len() as u64 >= self.workspaces_max {
             let message = format!("there are {} workspaces, which is the limit", self.current.len());
             return Err(Refusal::new(ErrorCode::Conflict, message).into());
@@ -182,8 +187,12 @@ impl Owner {
         self.check(&draft.workspace)?;
         let version = VersionFile::new(1, at, by, change, Some(&draft.workspace))?;
         let workspace = Arc::new(draft.workspace);
-        self.commit(workspace.id, &version)?;
-        self.next_workspace += 1;
+        let made = self.commit(workspace.id, &version);
+        // One that may come to be has its number for good.
+        if matches!(made, Ok(()) | Err(StoreError::Unsettled)) {
+            self.next_workspace += 1;
+        }
+        made?;
         self.current.insert(workspace.id, Arc::clone(&workspace));
         self.swap();
         Ok(Changed { workspace, value })
@@ -205,19 +214,28 @@ impl Owner {
     }
 
     fn in_force(&mut self, order: &Order) -> Result<Arc<Workspace>, StoreError> {
-        if self.pending.contains_key(&order.workspace) {
-            self.settle();
-            self.swap();
-        }
-        if self.pending.contains_key(&order.workspace) {
-            return Err(StoreError::Log(self.log.status().refusal.unwrap_or(AppendError::QueueFull)));
-        }
+        self.settled()?;
         let current = self.current.get(&order.workspace).ok_or(StoreError::NoWorkspace(order.workspace))?;
         match order.expected {
             Some(expected) if expected != current.version => {
                 Err(StoreError::OtherVersion { expected, in_force: current.version })
             }
             _ => Ok(Arc::clone(current)),
+        }
+    }
+
+    /// Settles what is on its way. No change is made beside it, because it counts where names and keys have to be
+    /// unique.
+    fn settled(&mut self) -> Result<(), StoreError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.settle();
+        self.swap();
+        match (self.pending.is_empty(), self.log.status().refusal) {
+            (true, _) => Ok(()),
+            (false, Some(refusal)) => Err(StoreError::Log(refusal)),
+            (false, None) => Err(StoreError::Unsettled),
         }
     }
 
@@ -248,13 +266,19 @@ impl Owner {
     }
 
     /// Makes a version durable: file, record, position.
-    fn commit(&self, id: WorkspaceId, version: &VersionFile) -> Result<(), StoreError> {
+    fn commit(&mut self, id: WorkspaceId, version: &VersionFile) -> Result<(), StoreError> {
         let result = self.files.write_version(id, version).and_then(|()| self.append(id, version));
         let VersionFile { version: number, by, change, .. } = version;
         match &result {
             Ok(()) => {
                 metrics::workspace_change("made");
                 tracing::info!(workspace = %id, version = number, %by, change, "workspace changed");
+            }
+            Err(StoreError::Log(AppendError::Unknown)) => {
+                metrics::workspace_change("unsettled");
+                tracing::warn!(workspace = %id, version = number, %by, change, "the log did not answer for a change: it is appended again");
+                self.pending.insert(id, version.clone());
+                return Err(StoreError::Unsettled);
             }
             Err(error) => {
                 metrics::workspace_change("refused");
@@ -284,7 +308,7 @@ impl Owner {
         Ok(())
     }
 
-    /// Appends the versions that were on their way when the process ended.
+    /// Appends the versions that are on their way once more.
     fn settle(&mut self) {
         for (id, version) in std::mem::take(&mut self.pending) {
             match self.append(id, &version).and_then(|()| version.workspace()) {

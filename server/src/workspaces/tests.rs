@@ -293,6 +293,51 @@ fn a_version_on_its_way_waits_for_a_log_that_refuses_at_start() {
 }
 
 #[test]
+fn a_change_without_an_answer_is_settled_before_any_other_and_never_made_differently() {
+    for restarts in [false, true] {
+        let setup = Setup::new();
+        let mut store = setup.open();
+        // The record is stored, but nobody says so.
+        setup.log.lose_answers(true);
+        let error = setup.add(&store, "shop").expect_err("no answer");
+        assert_eq!((error.code(), error.retry_after_seconds()), (ErrorCode::Unavailable, Some(5)));
+        assert_eq!(in_force(&store)[0].version, 1, "it is not in force before it is settled");
+        assert!(setup.path(1, 2, "json").exists(), "what may be in the log is not taken back");
+        let error = setup.create(&store, "other").expect_err("one is on its way");
+        assert_eq!(error.code(), ErrorCode::Unavailable);
+        setup.log.lose_answers(false);
+        if restarts {
+            drop(store);
+            store = setup.open();
+        }
+        assert_eq!(setup.add(&store, "next").expect("made").workspace.version, 3);
+        let of_two: Vec<_> = setup
+            .records()
+            .into_iter()
+            .filter(|(_, version, _)| *version == 2)
+            .map(|(.., made)| made)
+            .collect();
+        assert!(of_two.len() >= 2 && of_two.windows(2).all(|two| two[0] == two[1]), "the same, every time");
+        let names: Vec<_> = in_force(&store)[0].sources.iter().map(|source| source.name.clone()).collect();
+        assert_eq!(names, ["default", "shop", "next"]);
+        let at = store.position_of(FIRST, 2).expect("a position").sequence;
+        assert_eq!(setup.records()[at as usize].1, 2);
+    }
+}
+
+#[test]
+fn a_workspace_that_may_come_to_be_keeps_its_number_and_its_name() {
+    let setup = Setup::new();
+    let store = setup.open();
+    setup.log.lose_answers(true);
+    setup.create(&store, "other").expect_err("no answer");
+    setup.log.lose_answers(false);
+    assert_eq!(setup.create(&store, "other").expect_err("it came to be").code(), ErrorCode::Conflict);
+    assert_eq!(setup.create(&store, "third").expect("created").workspace.id, WorkspaceId(3));
+    assert_eq!(in_force(&store).len(), 3);
+}
+
+#[test]
 fn a_crash_in_the_very_first_start_starts_anew() {
     let setup = Setup::new();
     std::fs::create_dir_all(setup.dir.path().join("workspaces/1")).expect("created");

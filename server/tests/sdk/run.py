@@ -41,10 +41,11 @@ class Product:
     def __init__(self, binary, data_dir):
         self.token = "sdk-test-" + secrets.token_hex(16)
         self.write_key = "sdk-test-" + secrets.token_hex(8)
-        ports = free_ports(2)
-        self.http, self.api = (f"http://127.0.0.1:{port}" for port in ports)
+        ports = free_ports(3)
+        self.http, self.api, _ = (f"http://127.0.0.1:{port}" for port in ports)
         command = [str(binary), "serve", "--data-dir", str(data_dir), "--allow-private-destinations"]
-        command += ["--http", f"127.0.0.1:{ports[0]}", "--api", f"127.0.0.1:{ports[1]}"]
+        addresses = zip(("--http", "--api", "--grpc"), ports)
+        command += [word for flag, port in addresses for word in (flag, f"127.0.0.1:{port}")]
         given = {"TRIBUTARY_ADMIN_TOKEN": self.token, "TRIBUTARY_WRITE_KEY": self.write_key}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRIBUTARY_")}
         self.process = subprocess.Popen(command, env={**inherited, **given})

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 const PAGE: &str = "ARCHITECTURE.md";
 const COMMAND: &str = "cargo xtask ";
-const COMMANDS: [&str; 6] = ["arrows", "clippy", "docs", "sources", "deny", "demo"];
+const COMMANDS: [&str; 7] = ["arrows", "clippy", "docs", "sources", "deny", "demo", "fail-points"];
 
 pub(super) fn check(project: &Project) -> Result<Vec<String>> {
     let page = project.read(PAGE)?;

@@ -5,7 +5,7 @@ use crate::project::Project;
 use anyhow::Result;
 use std::collections::BTreeSet;
 
-const PAGE: &str = "docs/metrics.md";
+pub(super) const PAGE: &str = "docs/metrics.md";
 const PREFIX: &str = "tributary_";
 
 pub(super) fn check(project: &Project) -> Result<Vec<String>> {
@@ -55,12 +55,12 @@ fn literal_metrics(text: &str) -> Vec<String> {
 }
 
 /// The names in the first column.
-fn names_in_rows(text: &str) -> Vec<String> {
+pub(super) fn names_in_rows(text: &str) -> Vec<String> {
     let first = |line: &str| Some(line.strip_prefix("| `")?.split('`').next()?.to_owned());
     text.lines().filter_map(first).filter(|name| is_name(name)).collect()
 }
 
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     text.starts_with(PREFIX) && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 

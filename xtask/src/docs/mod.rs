@@ -10,12 +10,14 @@ use std::collections::BTreeSet;
 mod adr;
 mod api;
 mod architecture;
+mod dashboard;
 mod links;
 mod metrics;
 
 /// The pages first, because they are cheap; then rustdoc, for our crates alone.
 pub(crate) fn check(project: &Project) -> Result<()> {
     let mut problems = metrics::check(project)?;
+    problems.extend(dashboard::check(project)?);
     problems.extend(adr::check(project)?);
     problems.extend(api::check(project)?);
     problems.extend(architecture::check(project)?);

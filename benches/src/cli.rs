@@ -1,0 +1,59 @@
+//! The commands of the bench binary.
+
+use crate::load::flamegraph::FlamegraphArgs;
+use crate::load::idle::IdleArgs;
+use crate::load::pair::PairArgs;
+use crate::load::prepare::PrepareArgs;
+use crate::load::run::RunArgs;
+use crate::load::start_time::StartTimeArgs;
+use crate::load::{flamegraph, idle, pair, prepare, run as load_run, start_time};
+use clap::{Parser, Subcommand};
+
+/// Measures Tributary.
+#[derive(Debug, Parser)]
+#[command(name = "tributary-bench", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Drives a server with seeded people, and says what that cost
+    Load {
+        #[command(subcommand)]
+        command: LoadCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum LoadCommand {
+    /// Drive a server at a rate or flat out: events/s, latencies, CPU, memory, disk
+    Run(Box<RunArgs>),
+    /// Make a data directory in which everybody has a profile, for later runs
+    Prepare(Box<PrepareArgs>),
+    /// Alternate two builds or settings under the same load, and compare them
+    Pair(Box<PairArgs>),
+    /// Measure from the start of the process to the first accepted event, with a long log, after `kill -9`
+    StartTime(Box<StartTimeArgs>),
+    /// Measure an idle server some time after its start
+    Idle(Box<IdleArgs>),
+    /// Record where a process spends its time, as an SVG (needs `perf`)
+    Flamegraph(Box<FlamegraphArgs>),
+}
+
+/// Does what the arguments say.
+///
+/// # Errors
+/// If it can't be done; the text says what was wrong.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    let Command::Load { command } = cli.command;
+    match command {
+        LoadCommand::Run(args) => load_run::command(&args),
+        LoadCommand::Prepare(args) => prepare::command(&args),
+        LoadCommand::Pair(args) => pair::command(&args),
+        LoadCommand::StartTime(args) => start_time::command(&args),
+        LoadCommand::Idle(args) => idle::command(&args),
+        LoadCommand::Flamegraph(args) => flamegraph::command(&args),
+    }
+}

@@ -1,0 +1,13 @@
+//! The load generator: drives a server as its clients do, and says what that cost.
+//!
+//! It reads what the server is from outside: answers, `/metrics`, and the process's own figures in `/proc`. So it
+//! measures any build of the product, and runs on Linux only. It shares the machine with what it measures, so it
+//! spends little itself and reports how much.
+//!
+//! The Criterion benches beside it measure single functions; they take their events from [`events`].
+
+pub mod cli;
+pub mod events;
+mod load;
+pub mod population;
+mod template;

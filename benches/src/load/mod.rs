@@ -1,0 +1,25 @@
+//! The commands under `load`, and what they are made of.
+//!
+//! [`run`] is the core: [`drive`] sends, [`receiver`] takes deliveries, [`probe`] reads profiles, while [`process`]
+//! and [`machine`] look at what that costs and [`report`] says it. [`server`] starts the server, or finds one.
+
+mod control;
+mod directory;
+mod drive;
+pub(crate) mod flamegraph;
+mod http;
+pub(crate) mod idle;
+mod latency;
+mod machine;
+pub(crate) mod pair;
+pub(crate) mod prepare;
+mod probe;
+mod process;
+mod receiver;
+mod report;
+pub(crate) mod run;
+mod server;
+pub(crate) mod start_time;
+mod tally;
+#[cfg(test)]
+mod tests;
