@@ -228,20 +228,17 @@ impl Run {
         let mut told = false;
         loop {
             let answer = self.waiter.block_on(async { tokio::time::timeout(IDLE, &mut future).await });
+            // A log elsewhere may take its time, or be away for a moment. A stop does not wait for long.
+            let now = Instant::now();
+            let is_over = self.stop.load(Ordering::SeqCst) && now >= *stop_by.get_or_insert(now + DRAIN);
             let error = match answer {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(error)) => error,
-                // A log elsewhere may take its time. A stop does not.
-                Err(_) => {
-                    let now = Instant::now();
-                    if self.stop.load(Ordering::SeqCst) && now >= *stop_by.get_or_insert(now + DRAIN) {
-                        return Err(ProjectorError::Activations(AppendError::Unknown));
-                    }
-                    continue;
-                }
+                Err(_) if is_over => return Err(ProjectorError::Activations(AppendError::Unknown)),
+                Err(_) => continue,
             };
             let is_hopeless = error == AppendError::Closed || error.retry_after_seconds().is_none();
-            if is_hopeless || self.stop.load(Ordering::SeqCst) {
+            if is_hopeless || is_over {
                 return Err(ProjectorError::Activations(error));
             }
             ::metrics::counter!(metrics::ACTIVATION_RETRIES).increment(1);
