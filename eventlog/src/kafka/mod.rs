@@ -176,7 +176,7 @@ impl KafkaLog {
     }
 
     /// Entries from the broker: at least one of those from `from` to below `end`.
-    fn from_broker(
+    fn fetch_entries(
         &self,
         readers: &Readers,
         from: u64,
@@ -303,7 +303,7 @@ impl EventLog for KafkaLog {
             self.shared.figures.read_from_tail();
             return Ok(read);
         }
-        let entries = self.from_broker(&self.readers, from, bounds.end, bytes_max)?;
+        let entries = self.fetch_entries(&self.readers, from, bounds.end, bytes_max)?;
         let numbered = (from..).zip(entries);
         Ok(numbered.map(|(sequence, bytes)| Entry { sequence, frame: sequence, bytes }).collect())
     }
@@ -320,7 +320,7 @@ impl EventLog for KafkaLog {
             self.shared.figures.read_from_tail();
             return Ok(Some(entry));
         }
-        let entries = self.from_broker(&self.lookups, sequence, sequence + 1, 1)?;
+        let entries = self.fetch_entries(&self.lookups, sequence, sequence + 1, 1)?;
         Ok(entries.into_iter().next())
     }
 
