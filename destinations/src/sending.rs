@@ -44,7 +44,7 @@ enum Limit {
 /// About how many bytes of events go into one request.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// How long deliveries wait for others to share a request with, while another request is under way.
+/// How long deliveries wait for others to share a request with.
 const BATCH_DELAY: Duration = Duration::from_millis(20);
 
 enum Wake {
@@ -267,8 +267,7 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// Takes new deliveries for one request: as many as it may carry, or fewer if nothing is under way or they
-    /// have waited for long enough.
+    /// Takes new deliveries for one request: as many as it may carry, or fewer if they have waited for long enough.
     fn gather(&mut self) -> Vec<Job> {
         let most = self.means.destination.batch_events_max().max(1);
         let ready = self.ledger.ready_len();
@@ -277,7 +276,7 @@ impl<'a> Sending<'a> {
             return Vec::new();
         }
         let since = *self.gathering_since.get_or_insert_with(Instant::now);
-        if ready < most && !self.flights.is_empty() && since.elapsed() < BATCH_DELAY {
+        if ready < most && since.elapsed() < BATCH_DELAY {
             return Vec::new();
         }
         let (mut jobs, mut bytes) = (Vec::with_capacity(ready.min(most)), 0);

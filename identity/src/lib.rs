@@ -21,4 +21,4 @@ pub use graph::{
 };
 pub use memory::MemoryGraph;
 pub use merge::follow;
-pub use resolve::{Demotion, Resolution, resolve};
+pub use resolve::{Demotion, Resolution, declared, resolve};

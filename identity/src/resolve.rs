@@ -93,8 +93,8 @@ pub fn resolve<G: GraphStore>(
     }))
 }
 
-/// The nodes of the identifiers of declared namespaces, highest priority first, each once.
-fn declared(identifiers: &[Identifier], rules: &IdentityRules) -> Vec<NodeKey> {
+/// The nodes of the identifiers of declared namespaces, highest priority first, each once: what [`resolve`] looks at.
+pub fn declared(identifiers: &[Identifier], rules: &IdentityRules) -> Vec<NodeKey> {
     let mut found: Vec<(u32, &Identifier)> = Vec::with_capacity(identifiers.len());
     for identifier in identifiers {
         if let Some(rule) = rules.rule(identifier.namespace())

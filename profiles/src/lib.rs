@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod projector;
 pub mod reader;
 pub mod reference;
+mod resolved;
 pub mod sled_store;
 pub mod snapshot;
 pub mod state;

@@ -13,17 +13,19 @@
 use crate::codec::{Checkpoint, Value, WorkspaceState};
 use crate::key::Key;
 use crate::metrics;
+use crate::resolved::ResolutionCache;
 use crate::state::{Changes, State, Views};
 use crate::store::StoreError;
 use bytes::Bytes;
 use std::sync::Arc;
 use tributary_eventlog::index::{FirstSeen, IndexError, IndexedEvent, Indexes, MessageKey};
 use tributary_identity::{Edge, EdgeKey, Node, Refusal};
-use tributary_identity::{Evidence, GraphStore, Inconsistent, ProfileRecord, Resolution, resolve};
+use tributary_identity::{Evidence, GraphStore, Inconsistent, ProfileRecord, Resolution, declared, resolve};
 use tributary_model::activation::ActivationHeader;
 use tributary_model::fragment::Sighting;
 use tributary_model::identifier::identifiers_of;
 use tributary_model::outcome::Outcome;
+use tributary_model::workspace::IdentityRules;
 use tributary_model::{
     Activation, Envelope, EventView, Fragment, HashKey, Identifier, NodeKey, Position, ProfileId, Record,
     RecordKind, Workspace, WorkspaceId,
@@ -55,12 +57,21 @@ pub struct Machine {
     batch: Changes,
     views: Views,
     activations: Vec<Activation>,
+    resolved: ResolutionCache,
 }
 
 impl Machine {
-    /// The machine as it stood at `checkpoint`, which is what `state` holds.
-    pub fn new(state: Arc<State>, indexes: Arc<Indexes>, hash_key: HashKey, checkpoint: Checkpoint) -> Self {
+    /// The machine as it stood at `checkpoint`, which is what `state` holds. It keeps resolutions in about so many
+    /// bytes of memory; how many makes no difference to what it does.
+    pub fn new(
+        state: Arc<State>,
+        indexes: Arc<Indexes>,
+        hash_key: HashKey,
+        checkpoint: Checkpoint,
+        resolution_cache_bytes: u64,
+    ) -> Self {
         Self {
+            resolved: ResolutionCache::new(resolution_cache_bytes, hash_key.clone()),
             state,
             indexes,
             hash_key,
@@ -147,8 +158,7 @@ impl Machine {
             received_at: envelope.received_at,
             event_time: envelope.event_time,
         };
-        let key = self.hash_key.clone();
-        let resolution = resolve(self, id, &workspace.rules, &key, &identifiers, &evidence)?;
+        let resolution = self.resolve(id, &workspace.rules, &identifiers, &evidence)?;
         if let Some(resolution) = &resolution {
             self.fold(id, resolution, &event, &evidence)?;
             self.index_event(sequence, frame, envelope, &resolution.anchor);
@@ -164,6 +174,27 @@ impl Machine {
         self.activations.push(activation(envelope, evidence, resolution, record.payload.clone()));
         count(Outcome::Projected);
         Ok(())
+    }
+
+    /// Whose an event is: from memory if it brings nothing new, else from the graph.
+    fn resolve(
+        &mut self,
+        workspace: WorkspaceId,
+        rules: &IdentityRules,
+        identifiers: &[Identifier],
+        evidence: &Evidence,
+    ) -> Result<Option<Resolution>, ProjectError> {
+        let day = evidence.day();
+        let known = self.resolved.recall(workspace, &declared(identifiers, rules), day);
+        if known.is_some() {
+            return Ok(known);
+        }
+        let key = self.hash_key.clone();
+        let resolution = resolve(self, workspace, rules, &key, identifiers, evidence)?;
+        if let Some(resolution) = &resolution {
+            self.resolved.keep(workspace, resolution, day);
+        }
+        Ok(resolution)
     }
 
     /// Whether the event was seen before; if not, it is remembered as the first of its id.
@@ -255,6 +286,7 @@ impl Machine {
             }
             self.batch.insert(key, None);
         }
+        self.resolved.clear();
         let left = WorkspaceState { deleted: true, ..WorkspaceState::default() };
         self.put(Key::workspace(id), Value::Workspace(Arc::new(left)));
         ::metrics::gauge!(metrics::PROFILES, "workspace" => id.to_string()).set(0.0);
@@ -339,6 +371,7 @@ impl GraphStore for Machine {
         id: ProfileId,
         record: ProfileRecord,
     ) -> Result<(), ProjectError> {
+        self.resolved.changed(workspace, id);
         self.put(Key::profile(workspace, id), Value::Profile(Arc::new(record)));
         Ok(())
     }

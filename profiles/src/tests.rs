@@ -201,7 +201,8 @@ fn run_until_crash(directory: &Path, records: &[Bytes], to: usize, checkpoints: 
     let mut generation = Generation::open(&paths, &hash_key(), CACHE).expect("it opens");
     let state = Arc::new(State::new(Arc::clone(&generation.store), CACHE, CACHE));
     let checkpoint = generation.checkpoint;
-    let mut machine = Machine::new(Arc::clone(&state), Arc::clone(&indexes), hash_key(), checkpoint);
+    // Room for few resolutions, so that many are forgotten.
+    let mut machine = Machine::new(Arc::clone(&state), Arc::clone(&indexes), hash_key(), checkpoint, 1);
     let next = checkpoint.next as usize;
     let watermark = indexes.watermark() as usize;
     for (at, record) in records.iter().enumerate().take(next).skip(watermark) {

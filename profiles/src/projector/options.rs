@@ -16,6 +16,8 @@ pub struct ProjectorOptions {
     pub store_cache_bytes: u64,
     /// The cache of decoded entries, in bytes (about).
     pub entry_cache_bytes: u64,
+    /// The cache of resolutions that need no look at the graph, in bytes (about).
+    pub resolution_cache_bytes: u64,
     /// The cache of merged views, in bytes (about).
     pub view_cache_bytes: u64,
     /// How long after a checkpoint the next one is due.
@@ -41,6 +43,7 @@ impl ProjectorOptions {
             paths,
             store_cache_bytes: 128 << 20,
             entry_cache_bytes: 128 << 20,
+            resolution_cache_bytes: 64 << 20,
             view_cache_bytes: 16 << 20,
             checkpoint_interval: Duration::from_secs(1),
             checkpoint_entries: 50_000,

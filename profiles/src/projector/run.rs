@@ -70,8 +70,13 @@ impl Run {
     ) -> Result<Self, ProjectorError> {
         let checkpoint = generation.checkpoint;
         check_read(&*parts.events, checkpoint.next.max(parts.indexes.watermark()))?;
-        let machine =
-            Machine::new(Arc::clone(&state), Arc::clone(&parts.indexes), parts.hash_key.clone(), checkpoint);
+        let machine = Machine::new(
+            Arc::clone(&state),
+            Arc::clone(&parts.indexes),
+            parts.hash_key.clone(),
+            checkpoint,
+            options.resolution_cache_bytes,
+        );
         let written = last_place(&*parts.activations)?;
         let generation_directory = generation.directory().to_owned();
         let store = StoreThread::start(
@@ -170,6 +175,7 @@ impl Run {
             Arc::clone(&self.parts.indexes),
             self.parts.hash_key.clone(),
             Checkpoint { next: first, ..checkpoint },
+            self.options.resolution_cache_bytes,
         );
         Ok(())
     }

@@ -60,6 +60,7 @@ pub(super) fn projector(config: &Config) -> ProjectorOptions {
     ProjectorOptions {
         store_cache_bytes: settings.sled_cache_bytes,
         entry_cache_bytes: settings.entry_cache_bytes,
+        resolution_cache_bytes: settings.resolution_cache_bytes,
         view_cache_bytes: settings.view_cache_bytes,
         checkpoint_interval: settings.checkpoint_interval,
         snapshot_interval: settings.snapshot_interval,

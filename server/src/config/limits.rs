@@ -110,6 +110,9 @@ section! {
     sled_cache_bytes(sled_cache_bytes): bytes = 128 * MIB, MIB..=1_000 * GIB;
     /// How many bytes of decoded entries of profiles are held in memory, about.
     entry_cache_bytes(entry_cache_bytes): bytes = 128 * MIB, MIB..=1_000 * GIB;
+    /// How many bytes of resolutions are held in memory, about: whose identifiers are whose, for events that bring no new
+    /// ones.
+    resolution_cache_bytes(resolution_cache_bytes): bytes = 64 * MIB, MIB..=1_000 * GIB;
     /// How many bytes of merged views of profiles are held in memory, about.
     view_cache_bytes(view_cache_bytes): bytes = 16 * MIB, MIB..=1_000 * GIB;
     /// How many milliseconds lie between two checkpoints.
