@@ -386,18 +386,33 @@ impl Ledger {
         }
     }
 
-    /// The next delivery not tried before.
-    pub(crate) fn next_fresh(&mut self) -> Option<Job> {
-        let sequence = self.order.take_ready()?;
+    /// The next deliveries not tried before, for one request: about so many bytes of events at most.
+    pub(crate) fn next_fresh(&mut self, most: usize, bytes_most: usize) -> Vec<Job> {
+        let (mut jobs, mut bytes) = (Vec::new(), 0);
+        while jobs.len() < most && bytes < bytes_most {
+            let Some((lane, first)) = self.order.take_ready() else { break };
+            let mut next = Some(first);
+            while let Some(sequence) = next {
+                let job = self.fresh_job(sequence);
+                bytes += job.activation.as_ref().map_or(0, |activation| activation.event.len());
+                jobs.push(job);
+                let is_full = jobs.len() >= most || bytes >= bytes_most;
+                next = if is_full { None } else { self.order.take_behind(lane) };
+            }
+        }
+        jobs
+    }
+
+    fn fresh_job(&mut self, sequence: u64) -> Job {
         let fresh = self.fresh.get(&sequence).expect("what is ready has been admitted and not settled");
         self.under_way += 1;
         let waiting = Waiting::untried(fresh.frame, &fresh.activation);
-        Some(Job { sequence, again: false, waiting, activation: Some(Arc::clone(&fresh.activation)) })
+        Job { sequence, again: false, waiting, activation: Some(Arc::clone(&fresh.activation)) }
     }
 
-    /// How many not tried before may go.
-    pub(crate) fn ready_len(&self) -> usize {
-        self.order.ready_len()
+    /// Whether there are so many not tried before that may go in one request.
+    pub(crate) fn fills(&self, most: usize) -> bool {
+        self.order.fills(most)
     }
 
     /// Whether there is one not tried before that may go.

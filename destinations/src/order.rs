@@ -1,8 +1,8 @@
 //! Which delivery may go next. Pure.
 //!
-//! Deliveries of one profile form a lane, and go one at a time in the order of their activations. While one
-//! waits to be tried again, those behind it wait too; other lanes go on. A delivery without a profile has a
-//! lane of its own.
+//! Deliveries of one profile form a lane, and go in the order of their activations: one after the other, or several in
+//! one request, which carries them in order. While one waits to be tried again, those behind it wait too; other lanes
+//! go on. A delivery without a profile has a lane of its own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use tributary_model::{ProfileId, Timestamp};
@@ -33,8 +33,8 @@ pub(crate) enum Arrival {
 
 #[derive(Debug, Default)]
 struct Lane {
-    /// One of it is under way, or handed out as ready.
-    busy: bool,
+    /// So many of it are under way, or listed as ready.
+    busy: usize,
     /// Its part of the retry queue, with the times when they are due.
     waiting: BTreeMap<u64, Timestamp>,
     /// Its entry in `Order::due`.
@@ -47,7 +47,7 @@ struct Lane {
 #[derive(Debug, Default)]
 pub(crate) struct Order {
     lanes: HashMap<LaneKey, Lane>,
-    ready: VecDeque<u64>,
+    ready: VecDeque<(LaneKey, u64)>,
     due: BTreeSet<(Timestamp, u64)>,
 }
 
@@ -70,13 +70,28 @@ impl Order {
     }
 
     /// Takes the next one not tried before. Its lane is busy until [`Order::ended`] or [`Order::failed`].
-    pub(crate) fn take_ready(&mut self) -> Option<u64> {
+    pub(crate) fn take_ready(&mut self) -> Option<(LaneKey, u64)> {
         self.ready.pop_front()
     }
 
-    /// How many not tried before may go.
-    pub(crate) fn ready_len(&self) -> usize {
-        self.ready.len()
+    /// Takes the one of that lane behind the one that was just taken, for the same request.
+    pub(crate) fn take_behind(&mut self, key: LaneKey) -> Option<u64> {
+        let lane = self.lanes.get_mut(&key)?;
+        let sequence = lane.held.pop_front()?;
+        lane.busy += 1;
+        Some(sequence)
+    }
+
+    /// Whether so many not tried before may go in one request.
+    pub(crate) fn fills(&self, most: usize) -> bool {
+        let mut found = 0;
+        for (key, _) in &self.ready {
+            if found >= most {
+                break;
+            }
+            found += 1 + self.lanes.get(key).map_or(0, |lane| lane.held.len());
+        }
+        found >= most
     }
 
     /// Whether one not tried before may go.
@@ -93,7 +108,7 @@ impl Order {
         }
         self.due.pop_first();
         if let Some(lane) = self.lanes.get_mut(&lane_of(sequence)) {
-            lane.busy = true;
+            lane.busy += 1;
             lane.listed = None;
         }
         Some(sequence)
@@ -107,7 +122,7 @@ impl Order {
     /// A delivery that was taken has ended.
     pub(crate) fn ended(&mut self, key: LaneKey, sequence: u64) {
         if let Some(lane) = self.lanes.get_mut(&key) {
-            lane.busy = false;
+            lane.busy = lane.busy.saturating_sub(1);
             lane.waiting.remove(&sequence);
         }
         self.settle(key);
@@ -117,7 +132,7 @@ impl Order {
     /// to join the queue behind it, in order; the caller puts each there with [`Order::wait`].
     pub(crate) fn failed(&mut self, key: LaneKey, sequence: u64, due: Timestamp) -> VecDeque<u64> {
         let lane = self.lanes.entry(key).or_default();
-        lane.busy = false;
+        lane.busy = lane.busy.saturating_sub(1);
         lane.waiting.insert(sequence, due);
         let held = std::mem::take(&mut lane.held);
         self.settle(key);
@@ -146,15 +161,15 @@ impl Order {
         if let Some(listed) = lane.listed.take() {
             self.due.remove(&listed);
         }
-        if lane.busy {
+        if lane.busy > 0 {
             return;
         }
         if let Some((&sequence, &due)) = lane.waiting.first_key_value() {
             lane.listed = Some((due, sequence));
             self.due.insert((due, sequence));
         } else if let Some(sequence) = lane.held.pop_front() {
-            lane.busy = true;
-            self.ready.push_back(sequence);
+            lane.busy = 1;
+            self.ready.push_back((key, sequence));
         } else {
             self.lanes.remove(&key);
         }
@@ -176,6 +191,47 @@ mod tests {
         if sequence < 100 { A } else { B }
     }
 
+    fn taken(order: &mut Order) -> Option<u64> {
+        order.take_ready().map(|(_, sequence)| sequence)
+    }
+
+    #[test]
+    fn a_request_takes_several_of_a_lane_and_nothing_passes_them() {
+        let mut order = Order::default();
+        for sequence in [1, 2, 3, 100] {
+            order.arrive(lane_of(sequence), sequence);
+        }
+        assert!(order.fills(4) && !order.fills(5));
+        assert_eq!(order.take_ready(), Some((A, 1)));
+        assert_eq!(order.take_behind(A), Some(2));
+        assert_eq!(order.take_ready(), Some((B, 100)));
+        assert_eq!(order.take_behind(B), None);
+        order.ended(A, 1);
+        assert_eq!(order.take_ready(), None, "2 is under way still");
+        assert_eq!(order.failed(A, 2, at(10)), [3]);
+        order.wait(A, 3, at(0));
+        assert_eq!(order.take_due(at(10), lane_of), Some(2));
+        order.ended(A, 2);
+        assert_eq!(order.take_due(at(10), lane_of), Some(3));
+    }
+
+    #[test]
+    fn several_that_fail_together_are_tried_again_in_order() {
+        let mut order = Order::default();
+        for sequence in [1, 2, 3] {
+            order.arrive(A, sequence);
+        }
+        assert_eq!(order.take_ready(), Some((A, 1)));
+        assert_eq!((order.take_behind(A), order.take_behind(A)), (Some(2), Some(3)));
+        for (sequence, due) in [(1, 30), (2, 10), (3, 20)] {
+            assert!(order.failed(A, sequence, at(due)).is_empty());
+        }
+        assert_eq!(order.take_due(at(29), lane_of), None, "the first is not due yet");
+        assert_eq!(order.take_due(at(30), lane_of), Some(1));
+        order.ended(A, 1);
+        assert_eq!(order.take_due(at(30), lane_of), Some(2));
+    }
+
     #[test]
     fn one_at_a_time_in_each_lane() {
         let mut order = Order::default();
@@ -183,15 +239,15 @@ mod tests {
             assert_eq!(order.arrive(lane_of(sequence), sequence), Arrival::InLine);
         }
         assert_eq!(order.arrive(LaneKey::Alone(4), 4), Arrival::InLine);
-        let ready: Vec<_> = std::iter::from_fn(|| order.take_ready()).collect();
+        let ready: Vec<_> = std::iter::from_fn(|| order.take_ready().map(|(_, sequence)| sequence)).collect();
         assert_eq!(ready, [1, 100, 4], "the first of each lane");
         order.ended(A, 1);
-        assert_eq!(order.take_ready(), Some(2));
+        assert_eq!(taken(&mut order), Some(2));
         assert_eq!(order.take_ready(), None);
         order.ended(A, 2);
         order.ended(B, 100);
         order.ended(LaneKey::Alone(4), 4);
-        assert_eq!(order.take_ready(), Some(3));
+        assert_eq!(taken(&mut order), Some(3));
         order.ended(A, 3);
         assert!(order.lanes.is_empty(), "nothing is kept of lanes that are done");
     }
@@ -202,13 +258,13 @@ mod tests {
         for sequence in [1, 2, 100] {
             order.arrive(lane_of(sequence), sequence);
         }
-        assert_eq!(order.take_ready(), Some(1));
+        assert_eq!(taken(&mut order), Some(1));
         let behind = order.failed(A, 1, at(10));
         assert_eq!(behind, [2]);
         order.wait(A, 2, at(0));
         assert_eq!(order.arrive(A, 3), Arrival::Behind);
         order.wait(A, 3, at(0));
-        assert_eq!(order.take_ready(), Some(100), "another lane goes on");
+        assert_eq!(taken(&mut order), Some(100), "another lane goes on");
         assert_eq!(order.take_due(at(9), lane_of), None, "2 and 3 wait behind 1, which is not due");
         assert_eq!(order.take_due(at(10), lane_of), Some(1));
         assert_eq!(order.take_due(at(10), lane_of), None, "1 is under way");

@@ -270,23 +270,18 @@ impl<'a> Sending<'a> {
     /// Takes new deliveries for one request: as many as it may carry, or fewer if they have waited for long enough.
     fn gather(&mut self) -> Vec<Job> {
         let most = self.means.destination.batch_events_max().max(1);
-        let ready = self.ledger.ready_len();
-        if ready == 0 {
+        if !self.ledger.has_fresh() {
             self.gathering_since = None;
             return Vec::new();
         }
         let since = *self.gathering_since.get_or_insert_with(Instant::now);
-        if ready < most && since.elapsed() < BATCH_DELAY {
+        // At a limit no others can come before some have gone.
+        let may_gather = self.stands_at.is_none() && since.elapsed() < BATCH_DELAY;
+        if may_gather && !self.ledger.fills(most) {
             return Vec::new();
         }
-        let (mut jobs, mut bytes) = (Vec::with_capacity(ready.min(most)), 0);
-        while jobs.len() < most && bytes < BATCH_BYTES {
-            let Some(job) = self.ledger.next_fresh() else { break };
-            bytes += job.activation.as_ref().map_or(0, |activation| activation.event.len());
-            jobs.push(job);
-        }
         self.gathering_since = None;
-        jobs
+        self.ledger.next_fresh(most, BATCH_BYTES)
     }
 
     fn has_room(&self) -> bool {

@@ -55,8 +55,13 @@ fn events_of_a_profile_keep_their_order() {
     }
     bench.engine().apply(vec![batched(&receiver.url)]);
     bench.wait_delivered(1, 300);
+    let seen = receiver.seen();
+    assert!(
+        seen.iter().any(|request| deliveries(request).len() == BATCH),
+        "a request takes several of a profile"
+    );
     let mut last = BTreeMap::new();
-    for (_, number) in receiver.seen().iter().flat_map(deliveries) {
+    for (_, number) in seen.iter().flat_map(deliveries) {
         let before = last.insert(number % 7, number);
         assert!(before.is_none_or(|before| before < number), "{before:?} came before {number}");
     }
