@@ -60,6 +60,7 @@ impl Server {
             .env("TRIBUTARY_ADMIN_TOKEN", TOKEN)
             .env("TRIBUTARY_WRITE_KEY", WRITE_KEY)
             .env("TRIBUTARY_LOG", "error")
+            .envs(topics_of(data_dir))
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
@@ -217,6 +218,15 @@ async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
     let status = response.status().as_u16();
     let bytes = response.bytes().await.expect("a body");
     (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+}
+
+/// Where the log of every server is Kafka (`cargo xtask kafka-tests` says so by the variable of that setting), each
+/// data directory has topics of its own.
+#[allow(clippy::disallowed_methods, reason = "how the tests are told to run on Kafka")]
+fn topics_of(data_dir: &Path) -> Option<(&'static str, String)> {
+    std::env::var_os("TRIBUTARY_EVENT_LOG")?;
+    let letters = data_dir.to_string_lossy().chars().filter(char::is_ascii_alphanumeric).collect::<String>();
+    Some(("TRIBUTARY_KAFKA_TOPIC_PREFIX", letters))
 }
 
 /// A directory for one test's data; it goes away with the value.

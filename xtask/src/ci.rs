@@ -12,6 +12,15 @@ const GOLDEN: [&str; 1] = ["tributary-destinations"];
 /// Ports of CI's own, so that brokers which somebody has up are left alone.
 const KAFKA_PORT: u16 = 29_092;
 
+/// The tests of the whole server that do not ask where its log is: they run on Kafka too.
+const SCENARIOS: [&str; 5] = [
+    "faces::",
+    "grpc::every_kind_arrives_as_over_http",
+    "grpc::a_stream_is_resumed_without_loss_or_repeats",
+    "grpc::rejected_events_are_told_and_found",
+    "lifecycle::a_stop_loses_nothing_and_duplicates_are_known_after_it",
+];
+
 /// For how many seconds all brokers are away in [`kafka_faults`].
 pub(crate) const FAULT_SECONDS: u64 = 60;
 
@@ -122,6 +131,14 @@ pub(crate) fn kafka_tests(project: &Project) -> Result<()> {
                 .command("cargo")
                 .args(["test", "--workspace", "--locked", "kafka"])
                 .env(BROKERS_VARIABLE, &brokers),
+        )?;
+        run_command(
+            project
+                .command("cargo")
+                .args(["test", "--workspace", "--locked", "--test", "main", "--"])
+                .args(SCENARIOS)
+                .env("TRIBUTARY_EVENT_LOG", "kafka")
+                .env("TRIBUTARY_KAFKA_BROKERS", &brokers),
         )?;
         project.cargo(&[
             "run",

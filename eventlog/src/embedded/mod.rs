@@ -54,6 +54,8 @@ pub struct LogOptions {
     pub free_space_bytes: u64,
     /// Percent of the file system's size; see `free_space_bytes`. 5.
     pub free_space_percent: u8,
+    /// Between the beginnings of two commits lies at least so long, and what comes meanwhile shares the next one. 2 ms.
+    pub commit_interval: Duration,
     /// Free space is asked for at most this often while appending. 100 ms.
     pub space_check_interval: Duration,
     /// Appends that may wait. 16,384.
@@ -77,6 +79,7 @@ impl LogOptions {
             retention_bytes: None,
             free_space_bytes: 2 << 30,
             free_space_percent: 5,
+            commit_interval: Duration::from_millis(2),
             space_check_interval: Duration::from_millis(100),
             queue_appends_max: 16_384,
             queue_bytes_max: 64 << 20,

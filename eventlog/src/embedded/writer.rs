@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -27,6 +28,7 @@ pub(super) struct Writer {
     commands: Receiver<Command>,
     fatal: Fatal,
     group: Group,
+    last_commit: Option<Instant>,
 }
 
 /// Appends that are written together.
@@ -45,7 +47,7 @@ enum Next {
 
 impl Writer {
     pub(super) fn new(state: Arc<State>, log: SegmentLog, commands: Receiver<Command>, fatal: Fatal) -> Self {
-        Self { state, log, commands, fatal, group: Group::default() }
+        Self { state, log, commands, fatal, group: Group::default(), last_commit: None }
     }
 
     /// Works until told to close, or until the log fails. Whatever is still queued then is answered with `Closed`
@@ -70,8 +72,16 @@ impl Writer {
         self.state.closed.store(true, Ordering::Release);
     }
 
-    /// Writes an append and all that wait behind it, then does what came after them.
+    /// Writes an append and all that wait behind it, then does what came after them. The first append after a pause
+    /// is written at once; under load, appends wait for each other, since an fsync costs more than all of theirs.
     fn gather(&mut self, first: Command) -> Next {
+        if let Some(last) = self.last_commit {
+            let pause = self.state.options.commit_interval.saturating_sub(last.elapsed());
+            if !pause.is_zero() {
+                thread::park_timeout(pause);
+            }
+        }
+        self.last_commit = Some(Instant::now());
         let mut command = Some(first);
         while let Some(now) = command {
             match now {

@@ -63,6 +63,8 @@ section! {
     segment_bytes(segment_bytes): bytes = 64 * MIB, MIB..=GIB;
     /// How many bytes of entries share a frame.
     frame_bytes(frame_bytes): bytes = 64 * KIB, KIB..=16 * MIB;
+    /// How many milliseconds lie between two fsyncs of a log at least. What is appended meanwhile shares the next one.
+    commit_interval(commit_interval_ms): millis = 2, 0..=1_000;
     /// How many appends may wait to be written before further ones are refused with 503.
     queue_appends_max(queue_appends_max): count = 16_384, 1..=10_000_000;
     /// How many bytes of entries may wait to be written before further ones are refused with 503.

@@ -48,6 +48,7 @@ impl LogSettings {
             retention_bytes: Some(bytes),
             free_space_bytes: self.free_space_bytes,
             free_space_percent: u8::try_from(self.free_space_percent).unwrap_or(u8::MAX),
+            commit_interval: self.commit_interval,
             queue_appends_max: size(self.queue_appends_max),
             queue_bytes_max: size(self.queue_bytes_max),
             ..LogOptions::new(name)
