@@ -9,7 +9,7 @@ const WIDTH: f64 = 1_200.0;
 const ROW: f64 = 17.0;
 const TOP: f64 = 40.0;
 /// Narrower boxes are left out.
-const BOX_WIDTH_MIN: f64 = 0.4;
+const BOX_WIDTH_MIN: f64 = 2.0;
 /// About how wide a letter is.
 const LETTER: f64 = 6.6;
 /// Deeper calls are left out.
