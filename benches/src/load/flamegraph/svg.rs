@@ -10,6 +10,8 @@ const ROW: f64 = 17.0;
 const TOP: f64 = 40.0;
 /// Narrower boxes are left out.
 const BOX_WIDTH_MIN: f64 = 2.0;
+/// Longer names are cut: those of generic functions fill pages.
+const TITLE_LETTERS: usize = 160;
 /// About how wide a letter is.
 const LETTER: f64 = 6.6;
 /// Deeper calls are left out.
@@ -64,8 +66,9 @@ impl Picture {
         put(
             out,
             format_args!(
-                "<g><title>{name}: {percent:.2} %, {samples} samples</title>\
+                "<g><title>{}: {percent:.2} %, {samples} samples</title>\
                  <rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"1\" fill=\"{}\"/>",
+                shown(&name, TITLE_LETTERS),
                 (width - 0.3).max(0.1),
                 ROW - 1.0,
                 colour(&name),
