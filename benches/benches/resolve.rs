@@ -4,12 +4,9 @@ use criterion::Criterion;
 use std::hint::black_box;
 use tributary_bench::events::{Event, Events};
 use tributary_bench::population::Population;
-use tributary_identity::{Evidence, MemoryGraph, resolve};
-use tributary_model::identifier::identifiers_of;
-use tributary_model::workspace::IdentityRules;
-use tributary_model::{
-    EventView, HashKey, Identifier, MessageId, Position, SourceId, Timestamp, WorkspaceId,
-};
+use tributary_identity::{Context, Evidence, MemoryGraph, resolve};
+use tributary_model::identity_rules::{EventIdentifiers, IdentifierReader, IdentityRules};
+use tributary_model::{EventView, HashKey, MessageId, Position, SourceId, Timestamp, WorkspaceId};
 
 const PEOPLE: u64 = 100_000;
 const WORKSPACE: WorkspaceId = WorkspaceId(1);
@@ -21,6 +18,7 @@ struct Bench {
     events: Events,
     graph: MemoryGraph,
     rules: IdentityRules,
+    reader: IdentifierReader,
     hash_key: HashKey,
     evidence: Evidence,
 }
@@ -29,10 +27,12 @@ impl Bench {
     fn new() -> Self {
         let at = Timestamp::parse(TIME).expect("a time");
         let message_id = MessageId::parse("ajs-next-00000001-0000-4000-8000-000000000001").expect("an id");
+        let rules = IdentityRules::default();
         Self {
             events: Events::new(Population::new(1, PEOPLE), 1, 1, 0),
             graph: MemoryGraph::new(),
-            rules: IdentityRules::default(),
+            reader: IdentifierReader::new(&rules).expect("the default rules work"),
+            rules,
             hash_key: HashKey::derive(b"bench"),
             evidence: Evidence {
                 position: Position::at(0),
@@ -44,21 +44,26 @@ impl Bench {
         }
     }
 
-    fn identifiers(&self, event: &Event) -> Vec<Identifier> {
+    fn identifiers(&self, event: &Event) -> EventIdentifiers {
         let mut payload = Vec::new();
         self.events.write(event, TIME, &mut payload);
-        identifiers_of(&EventView::parse(&payload).expect("an event"), &self.rules)
+        self.reader.read(&EventView::parse(&payload).expect("an event"))
     }
 
-    fn identify(&mut self, person: u64) -> Vec<Identifier> {
+    fn identify(&mut self, person: u64) -> EventIdentifiers {
         let event = self.events.identify(person);
         self.identifiers(&event)
     }
 
-    fn resolve(&mut self, identifiers: &[Identifier]) {
+    fn resolve(&mut self, identifiers: &EventIdentifiers) {
         self.evidence.position.sequence += 1;
-        let resolved =
-            resolve(&mut self.graph, WORKSPACE, &self.rules, &self.hash_key, identifiers, &self.evidence);
+        let context = Context {
+            workspace: WORKSPACE,
+            rules: &self.rules,
+            hash_key: &self.hash_key,
+            log_time: self.evidence.received_at,
+        };
+        let resolved = resolve(&mut self.graph, &context, identifiers, &self.evidence);
         black_box(resolved.expect("a sound graph"));
     }
 }
@@ -70,7 +75,7 @@ fn main() {
         let identifiers = bench.identify(person);
         bench.resolve(&identifiers);
     }
-    let known: Vec<Vec<Identifier>> = (0..KNOWN)
+    let known: Vec<EventIdentifiers> = (0..KNOWN)
         .map(|_| {
             let event = bench.events.choose();
             bench.identifiers(&event)

@@ -1,5 +1,6 @@
 //! The commands of the bench binary.
 
+use crate::identity::{self, IdentityArgs};
 use crate::load::flamegraph::FlamegraphArgs;
 use crate::load::idle::IdleArgs;
 use crate::load::pair::PairArgs;
@@ -24,6 +25,8 @@ enum Command {
         #[command(subcommand)]
         command: LoadCommand,
     },
+    /// Measure resolution at a million and ten million identifiers: links/s, events/s, bytes for each
+    Identity(IdentityArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -47,7 +50,10 @@ enum LoadCommand {
 /// # Errors
 /// If it can't be done; the text says what was wrong.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
-    let Command::Load { command } = cli.command;
+    let command = match cli.command {
+        Command::Load { command } => command,
+        Command::Identity(args) => return identity::command(&args),
+    };
     match command {
         LoadCommand::Run(args) => load_run::command(&args),
         LoadCommand::Prepare(args) => prepare::command(&args),

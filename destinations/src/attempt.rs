@@ -1,9 +1,9 @@
 //! One attempt to bring a delivery to its destination.
 
-use crate::config::Key;
+use crate::config::{Configured, Key};
 use crate::connect::{Client, SendError};
 use crate::dead_letter::EXCERPT_BYTES_MAX;
-use crate::definition::{Delivery, Destination, InboundResponse, Payload, Rejection, Verdict};
+use crate::definition::{Delivery, InboundResponse, Payload, Rejection, Verdict};
 use crate::fanout::delivery_id;
 use crate::ledger::{Failure, Job};
 use crate::locate::UnreadableActivation;
@@ -21,7 +21,7 @@ pub(crate) struct Means {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) client: Arc<Client>,
-    pub(crate) destination: Arc<dyn Destination>,
+    pub(crate) configured: Configured,
 }
 
 /// An attempt that is over.
@@ -45,6 +45,8 @@ pub(crate) enum AttemptResult {
     Rejected(Failure),
     /// Retention has removed the activation from its log.
     Expired,
+    /// The settings leave it out: they were changed since it was read.
+    LeftOut,
 }
 
 /// Attempts these deliveries with one request. Dropping the future breaks it off; the receiver may have got them
@@ -78,10 +80,13 @@ async fn payload_of(means: &Means, job: &mut Job) -> Result<Payload, AttemptResu
         Err(UnreadableActivation::Log(ReadError::Expired { .. })) => return Err(AttemptResult::Expired),
         Err(why) => return Err(failed(why.to_string(), None, false)),
     };
+    if !means.configured.selection.takes(&activation.header) {
+        return Err(AttemptResult::LeftOut);
+    }
     let waiting = &job.waiting;
     let id = delivery_id(means.key, waiting.position, waiting.ordinal, &waiting.message_id);
     let delivery = Delivery { id: &id, activation: &activation };
-    means.destination.encode(&delivery).map_err(|why| rejected(why, None))
+    means.configured.destination.encode(&delivery).map_err(|why| rejected(why, None))
 }
 
 async fn activation_of(means: &Means, job: &mut Job) -> Result<Arc<Activation>, UnreadableActivation> {
@@ -101,7 +106,7 @@ async fn activation_of(means: &Means, job: &mut Job) -> Result<Arc<Activation>, 
 }
 
 async fn send(means: &Means, payloads: &[Payload], started: Timestamp) -> (Vec<AttemptResult>, Bytes) {
-    let request = means.destination.request(payloads, started);
+    let request = means.configured.destination.request(payloads, started);
     let each =
         |result: &dyn Fn() -> AttemptResult| (payloads.iter().map(|_| result()).collect(), Bytes::new());
     match means.client.send(request, started).await {
@@ -120,7 +125,7 @@ async fn send(means: &Means, payloads: &[Payload], started: Timestamp) -> (Vec<A
 /// What a response means for each delivery of the request. One that carried several and was rejected says
 /// nothing about which of them was at fault: each is tried again, alone.
 fn judge(means: &Means, response: &InboundResponse, deliveries: usize) -> Vec<AttemptResult> {
-    let mut verdicts = means.destination.verdicts(response, deliveries).into_iter();
+    let mut verdicts = means.configured.destination.verdicts(response, deliveries).into_iter();
     let judged = (0..deliveries).map(|_| match judge_one(response, verdicts.next()) {
         AttemptResult::Rejected(failure) if deliveries > 1 => {
             AttemptResult::Failed { failure, after: None, refused: false }
@@ -128,7 +133,8 @@ fn judge(means: &Means, response: &InboundResponse, deliveries: usize) -> Vec<At
         result @ (AttemptResult::Delivered
         | AttemptResult::Failed { .. }
         | AttemptResult::Rejected(_)
-        | AttemptResult::Expired) => result,
+        | AttemptResult::Expired
+        | AttemptResult::LeftOut) => result,
     });
     judged.collect()
 }

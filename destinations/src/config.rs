@@ -2,6 +2,7 @@
 
 use crate::definition::{Destination, RawSettings, SettingsError};
 use crate::registry;
+use crate::selection::Selection;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -35,10 +36,11 @@ impl DestinationConfig {
         Key { workspace: self.workspace, destination: self.id }
     }
 
-    pub(crate) fn configure(&self) -> Result<Arc<dyn Destination>, SettingsError> {
+    pub(crate) fn configure(&self) -> Result<Configured, SettingsError> {
         let definition = registry::find(&self.definition)
             .ok_or_else(|| SettingsError::new("definition", "names no definition of the catalog"))?;
-        definition.configure(&self.settings).map(Arc::from)
+        let destination = definition.configure(&self.settings)?.into();
+        Ok(Configured { destination, selection: Selection::of(definition.spec(), &self.settings)? })
     }
 }
 
@@ -48,6 +50,15 @@ impl fmt::Debug for DestinationConfig {
         let state = if self.enabled { "on" } else { "off" };
         write!(out, "DestinationConfig({}/{} {} {state})", self.workspace, self.id, self.definition)
     }
+}
+
+/// What the settings of a destination make.
+#[derive(Clone)]
+pub(crate) struct Configured {
+    /// What it sends, and how.
+    pub(crate) destination: Arc<dyn Destination>,
+    /// What it is sent.
+    pub(crate) selection: Selection,
 }
 
 /// Which destination, over all workspaces.

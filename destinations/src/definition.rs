@@ -4,6 +4,7 @@
 //! and documentation derive. Where code is needed it is pure: it turns a delivery into a request and a response
 //! into verdicts. The worker owns network, clock, retries and limits, so no definition can get those wrong.
 
+use crate::selection::Selection;
 use bytes::Bytes;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -55,6 +56,10 @@ pub enum SettingKind {
     Text,
     /// A whole number from 1 on.
     Count,
+    /// What of its workspace's activations a destination is sent: a list out of `events` (the events themselves) and
+    /// `profile_changes` (that profiles were merged or split). Without it a destination is sent both. The engine
+    /// sees to it. A definition has at most one such setting.
+    Activations,
 }
 
 impl Spec {
@@ -95,6 +100,7 @@ impl Spec {
                 },
                 SettingKind::Text => text(settings, name)?.is_some(),
                 SettingKind::Count => count(settings, name)?.is_some(),
+                SettingKind::Activations => Selection::read(settings, name)?.is_some(),
             };
             if setting.required && !is_given {
                 return Err(SettingsError::new(name, "is required"));

@@ -1,6 +1,7 @@
 //! From activations to deliveries: which are whose, and the id of each delivery. Pure.
 
 use crate::config::{DestinationConfig, Key};
+use crate::selection::Selection;
 use tributary_model::activation::ActivationHeader;
 use tributary_model::{MessageId, Position};
 
@@ -11,16 +12,24 @@ pub(crate) enum Admission {
     NotIts,
     /// A delivery that is passed over, because the destination was resumed from now.
     PassedOver,
+    /// A delivery that the destination's settings leave out.
+    LeftOut,
     /// A delivery.
     Delivery,
 }
 
 /// Decides what an activation is to a destination.
-pub(crate) fn admit(config: &DestinationConfig, header: &ActivationHeader) -> Admission {
+pub(crate) fn admit(
+    config: &DestinationConfig,
+    selection: Selection,
+    header: &ActivationHeader,
+) -> Admission {
     if header.workspace != config.workspace || header.position <= config.starts_after {
         Admission::NotIts
     } else if is_passed_over(config, header.position) {
         Admission::PassedOver
+    } else if !selection.takes(header) {
+        Admission::LeftOut
     } else {
         Admission::Delivery
     }
@@ -50,10 +59,14 @@ mod tests {
     use super::*;
     use crate::definition::RawSettings;
     use std::collections::BTreeSet;
+    use tributary_model::activation::ActivationKind;
     use tributary_model::{DestinationId, EventKind, SourceId, Timestamp, WorkspaceId};
 
+    const EVENT: ActivationKind = ActivationKind::Event;
+    const MERGED: ActivationKind = ActivationKind::ProfileMerged;
+
     #[test]
-    fn an_activation_is_its_by_workspace_and_position() {
+    fn an_activation_is_its_by_workspace_position_and_kind() {
         let config = |skip_through: Option<u64>| DestinationConfig {
             workspace: WorkspaceId(1),
             id: DestinationId(2),
@@ -64,15 +77,23 @@ mod tests {
             starts_after: Position::at(10),
             skip_through: skip_through.map(Position::at),
         };
+        let events = RawSettings::from([("send".to_owned(), serde_json::json!(["events"]))]);
+        let events = Selection::read(&events, "send").expect("a good setting").expect("it is there");
         let cases = [
-            (1, 10, None, Admission::NotIts),
-            (1, 11, None, Admission::Delivery),
-            (2, 11, None, Admission::NotIts),
-            (1, 20, Some(20), Admission::PassedOver),
-            (1, 21, Some(20), Admission::Delivery),
-            (1, 9, Some(20), Admission::NotIts),
+            (1, 10, EVENT, None, Selection::ALL, Admission::NotIts),
+            (1, 11, EVENT, None, Selection::ALL, Admission::Delivery),
+            (2, 11, EVENT, None, Selection::ALL, Admission::NotIts),
+            (1, 20, EVENT, Some(20), Selection::ALL, Admission::PassedOver),
+            (1, 21, EVENT, Some(20), Selection::ALL, Admission::Delivery),
+            (1, 9, EVENT, Some(20), Selection::ALL, Admission::NotIts),
+            (1, 11, MERGED, None, Selection::ALL, Admission::Delivery),
+            (1, 11, EVENT, None, events, Admission::Delivery),
+            (1, 11, MERGED, None, events, Admission::LeftOut),
+            (2, 11, MERGED, None, events, Admission::NotIts),
+            (1, 10, MERGED, None, events, Admission::NotIts),
+            (1, 20, MERGED, Some(20), events, Admission::PassedOver),
         ];
-        for (workspace, position, skip_through, want) in cases {
+        for (number, (workspace, position, kind, skip_through, selection, want)) in (1..).zip(cases) {
             let header = ActivationHeader {
                 workspace: WorkspaceId(workspace),
                 position: Position::at(position),
@@ -84,12 +105,9 @@ mod tests {
                 message_id: MessageId::parse("m").expect("an id"),
                 received_at: Timestamp::default(),
                 event_time: Timestamp::default(),
+                kind,
             };
-            assert_eq!(
-                admit(&config(skip_through), &header),
-                want,
-                "{workspace} {position} {skip_through:?}"
-            );
+            assert_eq!(admit(&config(skip_through), selection, &header), want, "case {number}");
         }
     }
 

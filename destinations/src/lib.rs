@@ -2,9 +2,9 @@
 //! workspace, at least once, each at its own pace.
 //!
 //! - What a destination *is*: [`definition`] (traits and data), [`registry`] (the one list), `webhook`.
-//! - What happens to a delivery: `fanout` (which activations are whose), `worker` (one task for each
-//!   destination: read, send, judge, record), [`retry`] (when again, when no more), [`dead_letter`] (what is
-//!   given up), [`connect`] (the network, and which addresses are refused).
+//! - What happens to a delivery: `fanout` (which activations are whose), `selection` (which of them the settings
+//!   leave out), `worker` (one task for each destination: read, send, judge, record), [`retry`] (when again, when
+//!   no more), [`dead_letter`] (what is given up), [`connect`] (the network, and which addresses are refused).
 //! - What is remembered: `ledger` and `order` (in memory, pure), `store` (in fjall).
 //! - [`engine`] starts, reconfigures, parks, resumes and removes the workers.
 //!
@@ -30,6 +30,7 @@ mod outage;
 mod reader;
 mod record;
 mod remove;
+mod selection;
 mod sending;
 mod status;
 mod store;

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use tributary_eventlog::MemoryLog;
-    use tributary_model::activation::ActivationHeader;
+    use tributary_model::activation::{ActivationHeader, ActivationKind};
     use tributary_model::{EventKind, MessageId, SourceId, Timestamp, WorkspaceId};
 
     #[test]
@@ -81,6 +81,7 @@ mod tests {
                 message_id: MessageId::parse("m").expect("an id"),
                 received_at: Timestamp::default(),
                 event_time: Timestamp::default(),
+                kind: ActivationKind::Event,
             };
             drop(log.append(vec![Activation { header, event: Bytes::new() }.encode()]));
         }

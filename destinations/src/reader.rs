@@ -184,14 +184,18 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use tributary_eventlog::MemoryLog;
-    use tributary_model::activation::ActivationHeader;
+    use tributary_model::activation::{ActivationHeader, ActivationKind};
     use tributary_model::{EventKind, MessageId, SourceId, Timestamp, WorkspaceId};
 
     fn append(log: &MemoryLog, position: u64) {
+        append_at(log, position, 0);
+    }
+
+    fn append_at(log: &MemoryLog, position: u64, ordinal: u32) {
         let header = ActivationHeader {
             workspace: WorkspaceId(1),
             position: Position::at(position),
-            ordinal: 0,
+            ordinal,
             profile: None,
             identifiers: Vec::new(),
             event_kind: EventKind::Page,
@@ -199,6 +203,7 @@ mod tests {
             message_id: MessageId::parse("m").expect("an id"),
             received_at: Timestamp::default(),
             event_time: Timestamp::default(),
+            kind: ActivationKind::Event,
         };
         // A log in memory has appended once the call returns.
         drop(log.append(vec![Activation { header, event: Bytes::new() }.encode()]));
@@ -252,6 +257,26 @@ mod tests {
             };
             assert_eq!(new, want, "from {from}, cursor {cursor}");
             assert_eq!(new.len() + repeated.len(), positions.len() - from);
+        }
+    }
+
+    #[tokio::test]
+    async fn activations_of_one_record_are_told_apart_by_their_ordinals() {
+        // A killed process had sent the second of record 2 and all of record 3.
+        let places = [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2), (2, 1), (3, 0), (3, 1), (3, 2), (4, 0)];
+        let log = Arc::new(MemoryLog::new());
+        places.iter().for_each(|(position, ordinal)| append_at(&log, *position, *ordinal));
+        for (cursor, mark) in [
+            (0, None),
+            (2, Some(Mark::new(2, (Position::at(2), 0)))),
+            (5, Some(Mark::new(3, (Position::at(2), 1)))),
+        ] {
+            let mut reader = Reader::new(Arc::<MemoryLog>::clone(&log), cursor, mark);
+            let (new, repeated) = read_all(&mut reader).await;
+            let from = mark.map_or(cursor, |mark| mark.sequence) as usize;
+            let before: Vec<u64> = places[from..6].iter().map(|(position, _)| *position).collect();
+            assert_eq!(new, [before, vec![4]].concat(), "from {from}");
+            assert_eq!(repeated, [2, 3, 3, 3], "from {from}");
         }
     }
 

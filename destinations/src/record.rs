@@ -54,6 +54,7 @@ impl Sending<'_> {
                 );
                 self.ledger.ended(job.sequence, Outcome::Expired);
             }
+            AttemptResult::LeftOut => self.ledger.ended(job.sequence, Outcome::Filtered),
         }
     }
 

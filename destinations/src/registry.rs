@@ -18,6 +18,7 @@ pub fn find(name: &str) -> Option<&'static dyn Definition> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::definition::SettingKind;
     use std::collections::BTreeSet;
 
     #[test]
@@ -31,6 +32,8 @@ mod tests {
             let settings: BTreeSet<_> = spec.settings.iter().map(|setting| &setting.name).collect();
             assert_eq!(settings.len(), spec.settings.len(), "{}: each setting once", spec.name);
             assert!(spec.settings.iter().all(|setting| !setting.help.is_empty()), "{}", spec.name);
+            let choosing = spec.settings.iter().filter(|setting| setting.kind == SettingKind::Activations);
+            assert!(choosing.count() <= 1, "{}: what is sent is chosen in one place", spec.name);
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("catalog").join(&spec.name);
             assert!(folder.join("definition.json").is_file(), "{} has its folder", spec.name);
             assert!(folder.join("README.md").is_file(), "{} is described", spec.name);

@@ -4,9 +4,8 @@
 //! that after a crash no more than a window of deliveries is sent again.
 
 use crate::attempt::{Attempt, Means, attempt};
-use crate::config::{DestinationConfig, wanted_config};
+use crate::config::{Configured, DestinationConfig, wanted_config};
 use crate::connect::Client;
-use crate::definition::Destination;
 use crate::fanout::{Admission, admit, is_passed_over};
 use crate::ledger::{Job, Ledger, Settled};
 use crate::locate::UnreadableActivation;
@@ -81,7 +80,7 @@ impl<'a> Sending<'a> {
     pub(crate) fn new(
         worker: &'a mut Worker,
         config: Arc<DestinationConfig>,
-        destination: Arc<dyn Destination>,
+        configured: Configured,
         mut ledger: Ledger,
     ) -> Result<Self, WorkerError> {
         ledger.end_waiting(|waiting| is_passed_over(&config, waiting.position), Outcome::Skipped);
@@ -92,7 +91,7 @@ impl<'a> Sending<'a> {
             log: Arc::clone(&shared.log),
             clock: Arc::clone(&shared.clock),
             client: Arc::new(client),
-            destination,
+            configured,
         };
         Ok(Self {
             reader: Reader::new(Arc::clone(&shared.log), ledger.cursor(), ledger.mark()),
@@ -176,7 +175,7 @@ impl<'a> Sending<'a> {
             self.leaving = true;
         } else if config.settings != self.config.settings || config.definition != self.config.definition {
             match config.configure() {
-                Ok(destination) => self.means.destination = destination,
+                Ok(configured) => self.means.configured = configured,
                 // It is reported where the destination is begun again.
                 Err(_) => self.leaving = true,
             }
@@ -211,9 +210,10 @@ impl<'a> Sending<'a> {
                 self.ledger.pass(next.sequence);
                 continue;
             }
-            match admit(&self.config, &next.activation.header) {
+            match admit(&self.config, self.means.configured.selection, &next.activation.header) {
                 Admission::NotIts => self.ledger.pass(next.sequence),
                 Admission::PassedOver => self.ledger.end_unread(next.sequence, Outcome::Skipped),
+                Admission::LeftOut => self.ledger.end_unread(next.sequence, Outcome::Filtered),
                 Admission::Delivery => self.ledger.admit(next.sequence, next.frame, next.activation),
             }
         }
@@ -269,7 +269,7 @@ impl<'a> Sending<'a> {
 
     /// Takes new deliveries for one request: as many as it may carry, or fewer if they have waited for long enough.
     fn gather(&mut self) -> Vec<Job> {
-        let most = self.means.destination.batch_events_max().max(1);
+        let most = self.means.configured.destination.batch_events_max().max(1);
         if !self.ledger.has_fresh() {
             self.gathering_since = None;
             return Vec::new();
@@ -366,7 +366,10 @@ impl<'a> Sending<'a> {
             result = at_end_of(&mut self.committing) => Wake::Committed(result),
             read = self.reader.changed(), if !self.leaving => {
                 match read {
-                    Ok(Progress::Read) => self.worker.cell.change(|status| status.problem = None),
+                    Ok(Progress::Read) => {
+                        self.worker.cell.change(|status| status.problem = None);
+                        self.worker.show_behind(self.durable_cursor);
+                    }
                     Ok(Progress::Grown) => {}
                     Err(why) => self.read_failed(&why),
                 }

@@ -91,7 +91,7 @@ impl Worker {
                 continue;
             }
             match config.configure() {
-                Ok(destination) => Sending::new(&mut self, config, destination, ledger)?.run().await?,
+                Ok(configured) => Sending::new(&mut self, config, configured, ledger)?.run().await?,
                 Err(why) => {
                     drop(ledger);
                     self.until_settings(&config, &why.to_string()).await;
@@ -136,7 +136,7 @@ impl Worker {
         DestinationStatus {
             enabled: config.enabled,
             cursor: ledger.cursor(),
-            behind: self.shared.log.bounds().end.saturating_sub(ledger.cursor()),
+            behind: self.behind(ledger.cursor()),
             waiting: ledger.queue().len() as u64,
             waiting_since: ledger.queue().values().filter_map(|waiting| waiting.first_attempt).min(),
             next_due: ledger.next_due_at(),
@@ -151,7 +151,7 @@ impl Worker {
     /// Shows how the destination is doing. What is shown of its books has to be durable.
     pub(crate) fn publish(&self, summary: DestinationStatus) {
         self.meters.waiting.set(summary.waiting as f64);
-        self.meters.behind.set(summary.behind as f64);
+        let cursor = summary.cursor;
         self.cell.change(|status| {
             *status = DestinationStatus {
                 last_error: status.last_error.take(),
@@ -159,6 +159,19 @@ impl Worker {
                 ..summary
             };
         });
+        // The log may have grown while the books were made durable.
+        self.show_behind(cursor);
+    }
+
+    /// Shows how far the log goes on behind the durable cursor, as it is now.
+    pub(crate) fn show_behind(&self, cursor: u64) {
+        let behind = self.behind(cursor);
+        self.meters.behind.set(behind as f64);
+        self.cell.change(|status| status.behind = behind);
+    }
+
+    fn behind(&self, cursor: u64) -> u64 {
+        self.shared.log.bounds().end.saturating_sub(cursor)
     }
 
     /// Says once that the destination can't work, and why.

@@ -10,7 +10,7 @@ use tributary_destinations::{
     DeadLetter, DestinationConfig, DestinationStatus, Engine, EngineOptions, Limits, RetryPolicy, Totals,
 };
 use tributary_eventlog::{EventLog, MemoryLog};
-use tributary_model::activation::ActivationHeader;
+use tributary_model::activation::{ActivationHeader, ActivationKind};
 use tributary_model::clock::{Clock, ManualClock, SystemClock};
 use tributary_model::outcome::Outcome;
 use tributary_model::{
@@ -29,7 +29,10 @@ pub(crate) struct Bench {
     pub(crate) allow_private: bool,
     running: Option<(Runtime, Engine)>,
     directory: TempDir,
+    /// Records, of which each has caused activations.
     appended: u64,
+    /// The ordinal of the last activation among those of its record.
+    ordinal: u32,
 }
 
 impl Bench {
@@ -53,6 +56,7 @@ impl Bench {
             directory: tempfile::tempdir().expect("a temporary directory"),
             running: None,
             appended: 0,
+            ordinal: 0,
         };
         bench.start();
         bench
@@ -98,19 +102,46 @@ impl Bench {
     /// Appends an activation of the next position, and tells that position.
     pub(crate) fn append(&mut self, workspace: WorkspaceId, profile: Option<u8>, event: &str) -> Position {
         self.appended += 1;
+        self.ordinal = 0;
+        self.put(workspace, profile, ActivationKind::Event, event)
+    }
+
+    /// Appends a change of a profile as a further activation of the last record; of a record of its own where there
+    /// is none.
+    pub(crate) fn append_change(&mut self, profile: u8, kind: ActivationKind, event: &str) {
+        if self.appended == 0 {
+            self.appended = 1;
+        } else {
+            self.ordinal += 1;
+        }
+        self.put(WORKSPACE, Some(profile), kind, event);
+    }
+
+    fn put(
+        &mut self,
+        workspace: WorkspaceId,
+        profile: Option<u8>,
+        kind: ActivationKind,
+        event: &str,
+    ) -> Position {
         let position = Position::at(self.appended);
+        let message_id = match self.ordinal {
+            0 => format!("m-{}", self.appended),
+            ordinal => format!("m-{}-{ordinal}", self.appended),
+        };
         let activation = Activation {
             header: ActivationHeader {
                 workspace,
                 position,
-                ordinal: 0,
+                ordinal: self.ordinal,
                 profile: profile.map(|number| ProfileId([number; 16])),
                 identifiers: Vec::new(),
                 event_kind: EventKind::Track,
                 source: SourceId(1),
-                message_id: MessageId::parse(&format!("m-{}", self.appended)).expect("an id"),
+                message_id: MessageId::parse(&message_id).expect("an id"),
                 received_at: self.clock.now(),
                 event_time: self.clock.now(),
+                kind,
             },
             event: Bytes::from(event.to_owned()),
         };
@@ -188,6 +219,13 @@ pub(crate) fn webhook(id: u32, url: &str) -> DestinationConfig {
         starts_after: Position::at(0),
         skip_through: None,
     }
+}
+
+/// The same, with what is sent chosen.
+pub(crate) fn webhook_for(url: &str, send: &[&str]) -> DestinationConfig {
+    let mut config = webhook(1, url);
+    config.settings.insert("send".to_owned(), send.into());
+    config
 }
 
 pub(crate) fn number_event(number: u32) -> String {

@@ -7,4 +7,5 @@ mod harness;
 mod isolation;
 mod receiver;
 mod retrying;
+mod selecting;
 mod switching;

@@ -14,6 +14,9 @@
 //! | `checkpoint::batch_applied` | one of the batches is applied | ends the process |
 //! | `checkpoint::store_applied` | all is applied and durable, the redo record is still there | ends the process |
 //! | `checkpoint::redo_dropped` | the redo record is gone | ends the process |
+//! | `rebuild::filled` | a rebuild has put everything into its new generation, nothing of that is durable | ends the process |
+//! | `rebuild::durable` | the new generation is durable, its changes are not announced and the old one is in use | ends the process |
+//! | `rebuild::switched` | the new generation is in use, the process has the old one open still | ends the process |
 //! | `clock::now` | the server asks for the time | `return(SECONDS)` moves it by so many seconds |
 //! | `recovery::store_applied` | a start has applied what was left, the redo record is still there | ends the process |
 

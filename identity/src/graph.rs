@@ -1,26 +1,26 @@
-//! The identity graph as values, and the seam to where it is stored.
+//! What the identity graph is made of, as values.
 //!
 //! A node is an (identifier, epoch). An edge ties two nodes and carries the evidence for it. A profile is a
 //! connected component of edges; its record lists its members, so that it need not be walked.
 //!
-//! Guarantees: every value is deterministic (lists sorted, no clock) and can be serialized. Left out: the
-//! path between two identifiers, and anything about the events themselves.
+//! Guarantees: every value is deterministic (lists sorted, no clock) and can be serialized. Left out: where
+//! they are kept (`store`), and anything about the events themselves.
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use tributary_model::id::{MessageId, ProfileId, SourceId, WorkspaceId};
+use tributary_model::id::{MessageId, ProfileId, SourceId};
 use tributary_model::identifier::{Namespace, NodeKey};
 use tributary_model::record::Position;
 use tributary_model::time::Timestamp;
 
-/// The event that shows something.
+/// The event, or the command, that shows something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// Its position in the events log.
     pub position: Position,
-    /// Its message id.
+    /// Its message id; of a command, `tributary-` and its sequence.
     pub message_id: MessageId,
-    /// The source that it came from.
+    /// The source that it came from; 0 for a command.
     pub source: SourceId,
     /// When it arrived.
     pub received_at: Timestamp,
@@ -35,6 +35,17 @@ impl Evidence {
     }
 }
 
+/// Since when events have had a node as their anchor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Anchored {
+    /// No event has: it only came along with others.
+    Never,
+    /// Since the event that brought it.
+    First,
+    /// Since this event, which came later.
+    Later(Evidence),
+}
+
 /// What the graph knows about an (identifier, epoch) that is on a profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
@@ -42,6 +53,12 @@ pub struct Node {
     pub profile: ProfileId,
     /// The event that brought the identifier.
     pub first: Evidence,
+    /// The log's time when `first` was read: what windows of limits count by.
+    pub linked_at: Timestamp,
+    /// Since when it has been the anchor of events.
+    pub anchored: Anchored,
+    /// Of the node in epoch 0: the epoch that the identifier is in now. 0 in every other node.
+    pub current_epoch: u32,
 }
 
 /// What stands under a profile id.
@@ -59,10 +76,32 @@ pub enum ProfileRecord {
 pub struct LiveProfile {
     /// The event that created it. Its position decides which profile survives a merge.
     pub created: Evidence,
-    /// Its identifiers, sorted, each once. Shared, so that a resolution hands them on without a copy.
+    /// Its identifiers, sorted, each once; those that were handed to another owner since included, because
+    /// what they brought before stays here. Shared, so that a resolution hands them on without a copy.
     pub members: Arc<[NodeKey]>,
     /// The ids of all profiles that ever merged into it, directly or through another; sorted.
     pub merged: Vec<ProfileId>,
+    /// Those of `members` whose identifier is in a later epoch now; sorted.
+    pub former: Vec<NodeKey>,
+    /// The partitions that members of it are named in; sorted.
+    pub parted: Vec<u64>,
+}
+
+impl LiveProfile {
+    /// The members that are its identifiers today: all but the former ones. Sorted, each identifier once.
+    pub fn identifiers(&self) -> impl Iterator<Item = &NodeKey> {
+        self.members.iter().filter(|member| !self.is_former(member))
+    }
+
+    /// Whether a member was handed to another owner.
+    pub fn is_former(&self, member: &NodeKey) -> bool {
+        !self.former.is_empty() && self.former.binary_search(member).is_ok()
+    }
+
+    /// Whether a node is on the profile.
+    pub fn has(&self, node: &NodeKey) -> bool {
+        self.members.binary_search(node).is_ok()
+    }
 }
 
 /// Names an edge or a refusal: the anchor of the event, and another identifier on it.
@@ -79,6 +118,14 @@ pub struct EdgeKey {
 pub enum EdgeRule {
     /// Both were on one event.
     SameEvent,
+    /// An alias call named one as the previous id of the other.
+    Alias,
+    /// The other is a shared device, which follows the last sign-in.
+    SignIn,
+    /// A person said so.
+    ByHand,
+    /// A person who parted a profile listed both on one side.
+    SameSide,
 }
 
 impl EdgeRule {
@@ -86,6 +133,10 @@ impl EdgeRule {
     pub const fn name(self) -> &'static str {
         match self {
             Self::SameEvent => "same_event",
+            Self::Alias => "alias",
+            Self::SignIn => "last_sign_in",
+            Self::ByHand => "by_hand",
+            Self::SameSide => "same_side",
         }
     }
 }
@@ -99,6 +150,8 @@ pub struct Edge {
     pub last_day: i64,
     /// The rule by which `first` shows it.
     pub rule: EdgeRule,
+    /// Which of the identifiers on `first` the other was, in order of priority; the anchor is 0.
+    pub place: u16,
 }
 
 /// A link that an event offered and that was not taken.
@@ -110,6 +163,27 @@ pub struct Refusal {
     pub last_day: i64,
     /// Why the link of `first` was refused.
     pub reason: RefusalReason,
+    /// Which of the identifiers on `first` the other was, in order of priority; the anchor is 0.
+    pub place: u16,
+}
+
+/// A limit on the size of a profile, whatever its namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cap {
+    /// How many profiles may have merged into it.
+    Merges,
+    /// How many identifiers it may have.
+    Identifiers,
+}
+
+impl Cap {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Merges => "merges",
+            Self::Identifiers => "identifiers",
+        }
+    }
 }
 
 /// Why a link was refused. The stored form numbers the variants: new ones go last.
@@ -124,6 +198,29 @@ pub enum RefusalReason {
         /// How many there would have been.
         count: u32,
     },
+    /// It would have fitted by itself, but was of a lower priority than one on the same event that did not.
+    Demotion {
+        /// The identifier that did not fit.
+        fault: NodeKey,
+        /// Why that one did not: a limit or a cap.
+        reason: Box<RefusalReason>,
+    },
+    /// The profile would have grown over a cap.
+    Cap {
+        /// Which cap.
+        cap: Cap,
+        /// How many it allows.
+        limit: u32,
+        /// How many there would have been.
+        count: u32,
+    },
+    /// The rules block the value: it stands for nobody.
+    Blocked,
+    /// A person parted them.
+    Partition {
+        /// The partition: the sequence of the command that made it.
+        partition: u64,
+    },
 }
 
 impl RefusalReason {
@@ -131,8 +228,75 @@ impl RefusalReason {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Limit { .. } => "limit",
+            Self::Demotion { .. } => "demotion",
+            Self::Cap { .. } => "cap",
+            Self::Blocked => "blocked",
+            Self::Partition { .. } => "partition",
         }
     }
+
+    /// Whether a limit, a cap or a block decided, and no person.
+    pub const fn is_decision(&self) -> bool {
+        !matches!(self, Self::Partition { .. })
+    }
+}
+
+/// Something that happened to a profile and that its nodes, edges and refusals don't tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// When it happened: the receive time of the event or command.
+    pub at: Timestamp,
+    /// The record of the events log that did it.
+    pub position: Position,
+    /// What happened.
+    pub what: Happened,
+    /// Who ordered it; `None` if an event did it.
+    pub by: Option<String>,
+    /// The reason that was given with the order.
+    pub reason: Option<String>,
+}
+
+/// What happened. The stored form numbers the variants: new ones go last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Happened {
+    /// An event merged profiles.
+    Merged {
+        /// The profile that they became.
+        survivor: ProfileId,
+        /// The profiles that became part of it; sorted.
+        merged: Vec<ProfileId>,
+        /// The edges of the event that tied them together.
+        links: Vec<EdgeKey>,
+        /// The event.
+        evidence: Evidence,
+    },
+    /// A person parted a profile.
+    Parted {
+        /// The partition.
+        partition: u64,
+        /// The profile that was parted.
+        from: ProfileId,
+        /// What came of it, the oldest first.
+        into: Vec<ProfileId>,
+    },
+    /// It took an identifier over.
+    Took {
+        /// The identifier, in the epoch that began with it.
+        node: NodeKey,
+        /// The profile that had it before.
+        from: Option<ProfileId>,
+        /// By which rule.
+        rule: EdgeRule,
+    },
+    /// It lost an identifier.
+    Lost {
+        /// The identifier, in the epoch that ended with it.
+        node: NodeKey,
+        /// The profile that has it now; `None` if it was taken away from all.
+        to: Option<ProfileId>,
+        /// By which rule.
+        rule: EdgeRule,
+    },
 }
 
 /// The stored graph contradicts itself. Nothing that this crate writes leads here, so it is the store's
@@ -148,78 +312,4 @@ pub enum Inconsistent {
     /// A profile lists a member that has no node.
     #[error("profile {0} lists an identifier that has no node")]
     NoNode(ProfileId),
-}
-
-/// Where the graph is stored. Everything is kept apart by workspace: what was put under one workspace is
-/// never found under another.
-///
-/// What was put is found at once by the calls after it. Reads return shared values, so that a cache need
-/// not copy. After an error the graph may hold part of a resolution: the caller throws away what is not yet
-/// durable and resolves again from the last checkpoint.
-pub trait GraphStore {
-    /// What can go wrong: failures of the store, and a graph that contradicts itself.
-    type Error: From<Inconsistent>;
-
-    /// The node of an identifier; `None` if it is on no profile.
-    ///
-    /// # Errors
-    /// If the store can't be read.
-    fn node(&mut self, workspace: WorkspaceId, key: &NodeKey) -> Result<Option<Arc<Node>>, Self::Error>;
-
-    /// What stands under a profile id; `None` if there never was such a profile.
-    ///
-    /// # Errors
-    /// If the store can't be read.
-    fn profile(
-        &mut self,
-        workspace: WorkspaceId,
-        id: ProfileId,
-    ) -> Result<Option<ProfileRecord>, Self::Error>;
-
-    /// The edge between two nodes.
-    ///
-    /// # Errors
-    /// If the store can't be read.
-    fn edge(&mut self, workspace: WorkspaceId, key: &EdgeKey) -> Result<Option<Arc<Edge>>, Self::Error>;
-
-    /// The refused link between two nodes.
-    ///
-    /// # Errors
-    /// If the store can't be read.
-    fn refusal(&mut self, workspace: WorkspaceId, key: &EdgeKey)
-    -> Result<Option<Arc<Refusal>>, Self::Error>;
-
-    /// Sets a node.
-    ///
-    /// # Errors
-    /// If the store can't take it.
-    fn put_node(&mut self, workspace: WorkspaceId, key: NodeKey, node: Node) -> Result<(), Self::Error>;
-
-    /// Sets what stands under a profile id.
-    ///
-    /// # Errors
-    /// If the store can't take it.
-    fn put_profile(
-        &mut self,
-        workspace: WorkspaceId,
-        id: ProfileId,
-        record: ProfileRecord,
-    ) -> Result<(), Self::Error>;
-
-    /// Sets an edge.
-    ///
-    /// # Errors
-    /// If the store can't take it.
-    fn put_edge(&mut self, workspace: WorkspaceId, key: EdgeKey, edge: Edge) -> Result<(), Self::Error>;
-
-    /// Sets a refused link.
-    ///
-    /// # Errors
-    /// If the store can't take it.
-    fn put_refusal(
-        &mut self,
-        workspace: WorkspaceId,
-        key: EdgeKey,
-        refusal: Refusal,
-    ) -> Result<(), Self::Error>;
 }

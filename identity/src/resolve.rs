@@ -1,40 +1,63 @@
 //! One event against the graph: which profile it belongs to, and what it changes.
 //!
-//! The steps, and why they are as they are, are explained in `README.md` beside `src/`; in short: search the
-//! profiles of the event's identifiers, form the profile that all of them would make, and if a limit forbids
-//! it, leave the identifier of the lowest priority out and search again. The anchor is never left out.
+//! The steps, and why they are as they are, are explained in `README.md` beside `src/`; in short: leave out what a
+//! partition keeps away, search the profiles of the event's identifiers, form the profile that all of them would
+//! make, and if a limit forbids it, leave the identifier of the lowest priority out and search again. The anchor is
+//! never left out. A shared device may then follow the sign-in.
 //!
-//! Guarantees: an event whose identifiers and links are all known costs one node lookup for each identifier,
+//! Guarantees: an event whose identifiers and links are all known costs one or two node lookups for each identifier,
 //! one profile lookup, one edge lookup for each identifier but the anchor, and no write. Resolving an event
 //! again changes nothing. Left out: duplicates, and the order of events, which the caller sees to.
 
-use crate::graph::{Edge, EdgeKey, EdgeRule, Evidence, GraphStore, Refusal, RefusalReason};
-use crate::merge::{self, Existing};
+use crate::decide::{Checks, Offer, Taking, note_refusal, take};
+use crate::graph::{EdgeRule, Evidence, LiveProfile, Node, RefusalReason};
+use crate::merge::look_up;
+use crate::sign_in;
+use crate::store::{GraphRead, GraphStore};
 use std::sync::Arc;
 use tributary_model::hash_key::HashKey;
 use tributary_model::id::{ProfileId, WorkspaceId};
 use tributary_model::identifier::{Identifier, NodeKey};
+use tributary_model::identity_rules::EventIdentifiers;
+use tributary_model::time::Timestamp;
 use tributary_model::workspace::IdentityRules;
+
+/// What a resolution goes by, beside the event and the graph.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// Whose graph.
+    pub workspace: WorkspaceId,
+    /// The rules in force at the event's position.
+    pub rules: &'a IdentityRules,
+    /// The key of profile ids.
+    pub hash_key: &'a HashKey,
+    /// The log's time: the largest receive time read so far, this event's included.
+    pub log_time: Timestamp,
+}
 
 /// What an event was resolved to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
     /// The profile that the event belongs to; live.
     pub profile: ProfileId,
+    /// The profile after this event.
+    pub live: Arc<LiveProfile>,
     /// The event's identifier of the highest priority.
     pub anchor: NodeKey,
     /// The event's identifiers that are on the profile, highest priority first: the anchor, then those that
     /// are tied to it.
     pub kept: Vec<NodeKey>,
-    /// The event's other identifiers, highest priority first. They stay on the profiles that they are on, or
-    /// unknown if they were.
+    /// The event's other identifiers, highest priority first, those with blocked values last. They stay on the
+    /// profiles that they are on, or unknown if they were.
     pub demoted: Vec<Demotion>,
     /// Whether this event created the profile.
     pub created: bool,
     /// The profiles that this event merged into `profile`, sorted.
     pub merged: Vec<ProfileId>,
-    /// All identifiers of the profile after this event, sorted.
-    pub members: Arc<[NodeKey]>,
+    /// Other live profiles that this event changed or created, sorted.
+    pub beside: Vec<ProfileId>,
+    /// How many more live profiles there are now than before.
+    pub profiles_delta: i64,
 }
 
 /// An identifier that was left out, so that the rest fits.
@@ -46,227 +69,121 @@ pub struct Demotion {
     pub reason: RefusalReason,
 }
 
+/// Places of blocked values begin here: behind those of any event's identifiers.
+const BLOCKED_PLACES: u16 = 1000;
+
 /// Resolves one event and writes what it changes to the graph. `None` if none of its identifiers is of a
 /// declared namespace.
 ///
-/// `identifiers` are the event's, highest priority first within a namespace; those of undeclared namespaces
-/// are ignored. `rules` are those in force at the event's position. The events of a workspace must come in
-/// the order of their positions, each once.
+/// The events of a workspace must come in the order of their positions, each once.
 ///
 /// # Errors
 /// If the store fails or contradicts itself; then the graph may hold a part of the event's changes.
 pub fn resolve<G: GraphStore>(
     graph: &mut G,
-    workspace: WorkspaceId,
-    rules: &IdentityRules,
-    hash_key: &HashKey,
-    identifiers: &[Identifier],
+    context: &Context<'_>,
+    event: &EventIdentifiers,
     evidence: &Evidence,
 ) -> Result<Option<Resolution>, G::Error> {
-    let search = Search::of(graph, workspace, declared(identifiers, rules))?;
-    let Some(anchor) = search.keys.first().cloned() else { return Ok(None) };
-    let Choice { kept, demoted, profiles } = search.choose(rules);
-
-    let (existing, created, merged) = match profiles.split_first() {
-        None => (merge::create(graph, workspace, hash_key, &anchor, &kept.all, evidence)?, true, Vec::new()),
-        Some((survivor, collapsing)) => {
-            let mut merged: Vec<_> = collapsing.iter().map(|profile| profile.id).collect();
-            merged.sort();
-            let survivor = survivor.clone();
-            (merge::grow(graph, workspace, survivor, collapsing, &kept.unknown, evidence)?, false, merged)
-        }
-    };
-    for other in kept.all.iter().skip(1) {
-        note_edge(graph, workspace, &anchor, other, evidence)?;
+    let (offers, known) = offers_of(graph, context, event, evidence.day())?;
+    if offers.is_empty() {
+        return Ok(None);
     }
-    for demotion in &demoted {
-        note_refusal(graph, workspace, &anchor, demotion, evidence)?;
+    let (offers, known) = (&offers[..], &known[..]);
+    let taking = Taking { evidence, offers, known, checks: Checks::All, is_event: true, tell: true };
+    let mut taken = take(graph, context, &taking)?;
+    let handed = sign_in::follow(graph, context, &taking, &mut taken)?;
+    let anchor = offers[0].node.clone();
+    let mut kept: Vec<NodeKey> = taken.kept.iter().map(|place| offers[*place].node.clone()).collect();
+    kept.extend(handed.nodes);
+    let mut demoted: Vec<Demotion> = taken
+        .refused
+        .into_iter()
+        .map(|(place, reason)| Demotion { identifier: offers[place].node.clone(), reason })
+        .collect();
+    for (blocked, place) in event.blocked.iter().zip(BLOCKED_PLACES..) {
+        let (node, _) = look_up(graph, context.workspace, blocked)?;
+        let (rule, last_day) = (EdgeRule::SameEvent, evidence.day());
+        let offer = Offer { node, place, rule, last_day, taken_before: false };
+        note_refusal(graph, context, &anchor, &offer, &RefusalReason::Blocked, evidence)?;
+        demoted.push(Demotion { identifier: offer.node, reason: RefusalReason::Blocked });
     }
+    let created = i64::from(taken.created) + count(&taken.beside);
+    let profiles_delta = created - count(&taken.merged);
+    let mut beside = taken.beside;
+    beside.extend(handed.from);
+    beside.sort();
+    beside.dedup();
     Ok(Some(Resolution {
-        profile: existing.id,
+        profile: taken.profile.id,
+        live: taken.profile.live,
         anchor,
-        kept: kept.all,
+        kept,
         demoted,
-        created,
-        merged,
-        members: Arc::clone(&existing.live.members),
+        created: taken.created,
+        merged: taken.merged,
+        beside,
+        profiles_delta,
     }))
 }
 
-/// The nodes of the identifiers of declared namespaces, highest priority first, each once: what [`resolve`] looks at.
-pub fn declared(identifiers: &[Identifier], rules: &IdentityRules) -> Vec<NodeKey> {
-    let mut found: Vec<(u32, &Identifier)> = Vec::with_capacity(identifiers.len());
-    for identifier in identifiers {
-        if let Some(rule) = rules.rule(identifier.namespace())
-            && !found.iter().any(|(_, have)| *have == identifier)
+/// The nodes that [`resolve`] looks at for an event, highest priority first: identifiers of declared namespaces in
+/// their current epochs, each once, the previous id of an alias among them.
+///
+/// # Errors
+/// If the store can't be read.
+pub fn nodes_of<G: GraphRead>(
+    graph: &mut G,
+    context: &Context<'_>,
+    event: &EventIdentifiers,
+) -> Result<Vec<NodeKey>, G::Error> {
+    let (offers, _) = offers_of(graph, context, event, 0)?;
+    Ok(offers.into_iter().map(|offer| offer.node).collect())
+}
+
+fn offers_of<G: GraphRead>(
+    graph: &mut G,
+    context: &Context<'_>,
+    event: &EventIdentifiers,
+    day: i64,
+) -> Result<(Vec<Offer>, Vec<Option<Arc<Node>>>), G::Error> {
+    let mut found: Vec<(u32, &Identifier, EdgeRule)> = Vec::with_capacity(event.identifiers.len() + 1);
+    let mut add = |identifier, rule| {
+        if let Some(declared) = context.rules.rule(Identifier::namespace(identifier))
+            && !found.iter().any(|(_, have, _)| *have == identifier)
         {
-            found.push((rule.priority, identifier));
+            found.push((declared.priority, identifier, rule));
         }
+    };
+    for identifier in &event.identifiers {
+        add(identifier, EdgeRule::SameEvent);
     }
-    found.sort_by(|(a, left), (b, right)| a.cmp(b).then_with(|| left.namespace().cmp(right.namespace())));
-    found.into_iter().map(|(_, identifier)| NodeKey::first_epoch(identifier.clone())).collect()
-}
-
-/// An event's identifiers with the profiles that they are on.
-struct Search {
-    /// The identifiers, highest priority first.
-    keys: Vec<NodeKey>,
-    /// For each identifier, the place of its profile in `profiles`; `None` if it is unknown.
-    owners: Vec<Option<usize>>,
-    /// The profiles found, each once.
-    profiles: Vec<Existing>,
-}
-
-/// What is to be done about an event.
-struct Choice {
-    kept: Kept,
-    demoted: Vec<Demotion>,
-    /// The profiles that become one, the survivor first; empty if one has to be created.
-    profiles: Vec<Existing>,
-}
-
-struct Kept {
-    /// Highest priority first.
-    all: Vec<NodeKey>,
-    /// Those of them that are on no profile yet.
-    unknown: Vec<NodeKey>,
-}
-
-impl Search {
-    fn of<G: GraphStore>(
-        graph: &mut G,
-        workspace: WorkspaceId,
-        keys: Vec<NodeKey>,
-    ) -> Result<Self, G::Error> {
-        let mut owners = Vec::with_capacity(keys.len());
-        let mut profiles: Vec<Existing> = Vec::with_capacity(1);
-        for key in &keys {
-            owners.push(match graph.node(workspace, key)? {
-                None => None,
-                Some(node) => match profiles.iter().position(|have| have.id == node.profile) {
-                    Some(place) => Some(place),
-                    None => {
-                        profiles.push(merge::live_profile(graph, workspace, node.profile)?);
-                        Some(profiles.len() - 1)
-                    }
-                },
-            });
-        }
-        Ok(Self { keys, owners, profiles })
-    }
-
-    /// Leaves identifiers out, lowest priority first, until the rest may be one profile.
-    fn choose(self, rules: &IdentityRules) -> Choice {
-        let mut searched = self.keys.len();
-        let mut reasons = Vec::new();
-        while searched > 1
-            && let Some(reason) = self.refuse(searched, rules)
-        {
-            reasons.push(reason);
-            searched -= 1;
-        }
-        let joined = self.joined(searched);
-        let mut kept = Kept { all: Vec::with_capacity(self.keys.len()), unknown: Vec::new() };
-        let mut demoted = Vec::new();
-        // The reasons were found from the last identifier on.
-        let reasons = std::iter::repeat_n(None, searched).chain(reasons.into_iter().rev().map(Some));
-        for ((key, owner), reason) in self.keys.into_iter().zip(self.owners).zip(reasons) {
-            match (reason, owner) {
-                (None, None) => {
-                    kept.unknown.push(key.clone());
-                    kept.all.push(key);
-                }
-                (None, Some(_)) => kept.all.push(key),
-                // It was left out of the search, but is on that profile already: nothing is refused.
-                (Some(_), Some(owner)) if joined.contains(&owner) => kept.all.push(key),
-                (Some(reason), _) => demoted.push(Demotion { identifier: key, reason }),
+    if let Some(previous) = &event.previous {
+        let candidates = [&previous.as_anonymous, &previous.as_user];
+        let mut known = None;
+        for candidate in candidates.into_iter().flatten() {
+            if known.is_none() && look_up(graph, context.workspace, candidate)?.1.is_some() {
+                known = Some(candidate);
             }
         }
-        let mut profiles: Vec<_> =
-            joined.into_iter().filter_map(|place| self.profiles.get(place).cloned()).collect();
-        merge::oldest_first(&mut profiles);
-        Choice { kept, demoted, profiles }
-    }
-
-    /// The places of the profiles of the first so many identifiers.
-    fn joined(&self, searched: usize) -> Vec<usize> {
-        let mut places: Vec<usize> = self.owners.iter().take(searched).flatten().copied().collect();
-        places.sort_unstable();
-        places.dedup();
-        places
-    }
-
-    /// Why the first so many identifiers and the profiles that they are on may not be one profile.
-    fn refuse(&self, searched: usize, rules: &IdentityRules) -> Option<RefusalReason> {
-        let joined = self.joined(searched);
-        let unknown = self.keys.iter().zip(&self.owners).take(searched).filter(|(_, owner)| owner.is_none());
-        if joined.len() == 1 && unknown.clone().next().is_none() {
-            // Nothing to count: whatever a limit left out here would be kept as a member all the same.
-            return None;
+        // One that nobody has seen yet may be seen later: as a device's id, most likely.
+        if let Some(identifier) = known.or_else(|| candidates.into_iter().flatten().next()) {
+            add(identifier, EdgeRule::Alias);
         }
-        // Profiles share no members, and an unknown identifier is on none: so all of these differ.
-        let mut over = None;
-        for rule in &rules.namespaces {
-            let in_profiles =
-                joined.iter().filter_map(|place| self.profiles.get(*place)).flat_map(|profile| {
-                    profile.live.members.iter().filter(|member| *member.identifier.namespace() == rule.name)
-                });
-            let new = unknown.clone().filter(|(key, _)| *key.identifier.namespace() == rule.name);
-            let count = u32::try_from(in_profiles.count() + new.count()).unwrap_or(u32::MAX);
-            let rank = (rule.priority, &rule.name);
-            if count > rule.limit && over.is_none_or(|(other, _, _)| rank < other) {
-                over = Some((rank, rule.limit, count));
-            }
-        }
-        over.map(|((_, namespace), limit, count)| RefusalReason::Limit {
-            namespace: namespace.clone(),
-            limit,
-            count,
-        })
     }
+    // Stable: within a namespace, what was read first is the higher.
+    found.sort_by(|(a, left, _), (b, right, _)| {
+        a.cmp(b).then_with(|| left.namespace().cmp(right.namespace()))
+    });
+    let (mut offers, mut nodes) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
+    for ((_, identifier, rule), place) in found.into_iter().zip(0..) {
+        let (node, known) = look_up(graph, context.workspace, identifier)?;
+        offers.push(Offer { node, place, rule, last_day: day, taken_before: false });
+        nodes.push(known);
+    }
+    Ok((offers, nodes))
 }
 
-fn note_edge<G: GraphStore>(
-    graph: &mut G,
-    workspace: WorkspaceId,
-    anchor: &NodeKey,
-    other: &NodeKey,
-    evidence: &Evidence,
-) -> Result<(), G::Error> {
-    let key = EdgeKey { anchor: anchor.clone(), other: other.clone() };
-    let day = evidence.day();
-    match graph.edge(workspace, &key)? {
-        Some(known) if known.last_day >= day => Ok(()),
-        Some(known) => {
-            let edge = Edge { last_day: day, ..Edge::clone(&known) };
-            graph.put_edge(workspace, key, edge)
-        }
-        None => {
-            let edge = Edge { first: evidence.clone(), last_day: day, rule: EdgeRule::SameEvent };
-            graph.put_edge(workspace, key, edge)
-        }
-    }
-}
-
-fn note_refusal<G: GraphStore>(
-    graph: &mut G,
-    workspace: WorkspaceId,
-    anchor: &NodeKey,
-    demotion: &Demotion,
-    evidence: &Evidence,
-) -> Result<(), G::Error> {
-    let key = EdgeKey { anchor: anchor.clone(), other: demotion.identifier.clone() };
-    let day = evidence.day();
-    match graph.refusal(workspace, &key)? {
-        Some(known) if known.last_day >= day => Ok(()),
-        Some(known) => {
-            let refusal = Refusal { last_day: day, ..Refusal::clone(&known) };
-            graph.put_refusal(workspace, key, refusal)
-        }
-        None => {
-            let reason = demotion.reason.clone();
-            let refusal = Refusal { first: evidence.clone(), last_day: day, reason };
-            graph.put_refusal(workspace, key, refusal)
-        }
-    }
+fn count(profiles: &[ProfileId]) -> i64 {
+    i64::try_from(profiles.len()).unwrap_or(i64::MAX)
 }

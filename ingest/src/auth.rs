@@ -7,7 +7,7 @@ use base64::{alphabet, engine::DecodePaddingMode};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
-use tributary_model::{SourceId, Workspace, WorkspaceId};
+use tributary_model::{IdentifierReader, SourceId, Workspace, WorkspaceId};
 
 /// The source that a write key stands for, and the workspace as it was when the key was looked up.
 #[derive(Clone)]
@@ -18,6 +18,8 @@ pub struct SourceRef {
     pub source: SourceId,
     /// Whether its events are taken.
     pub enabled: bool,
+    /// The workspace's identity rules, compiled.
+    pub(crate) identifiers: Arc<IdentifierReader>,
 }
 
 impl SourceRef {
@@ -46,15 +48,30 @@ impl WriteKeys {
         Self::default()
     }
 
-    /// Puts the write keys of these workspaces in the place of all that were there.
+    /// Puts the write keys of these workspaces in the place of all that were there. Identity rules that changed
+    /// are compiled here, once.
+    ///
+    /// # Panics
+    /// If the identity rules of a workspace were never checked, and don't work.
     pub fn swap(&self, workspaces: &[Arc<Workspace>]) {
+        let before: HashMap<WorkspaceId, Arc<IdentifierReader>> = self
+            .current()
+            .values()
+            .map(|source| (source.workspace_id(), Arc::clone(&source.identifiers)))
+            .collect();
         let mut by_key = HashMap::new();
         for workspace in workspaces {
+            let same = before.get(&workspace.id).filter(|before| *before.rules() == workspace.identity);
+            let identifiers = same.cloned().unwrap_or_else(|| {
+                let compiled = IdentifierReader::new(&workspace.identity);
+                Arc::new(compiled.expect("a workspace's identity rules are checked before they are stored"))
+            });
             for source in &workspace.sources {
                 let entry = SourceRef {
                     workspace: Arc::clone(workspace),
                     source: source.id,
                     enabled: source.enabled,
+                    identifiers: Arc::clone(&identifiers),
                 };
                 by_key.insert(source.write_key.as_str().into(), entry);
             }
@@ -64,7 +81,11 @@ impl WriteKeys {
 
     /// The source of a write key, disabled ones included.
     pub fn lookup(&self, write_key: &str) -> Option<SourceRef> {
-        self.by_key.read().unwrap_or_else(PoisonError::into_inner).get(write_key).cloned()
+        self.current().get(write_key).cloned()
+    }
+
+    fn current(&self) -> Arc<HashMap<Box<str>, SourceRef>> {
+        Arc::clone(&self.by_key.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The source of a write key, if its events are taken.
@@ -78,8 +99,7 @@ impl WriteKeys {
 
 impl fmt::Debug for WriteKeys {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keys = self.by_key.read().unwrap_or_else(PoisonError::into_inner).len();
-        write!(out, "WriteKeys({keys})")
+        write!(out, "WriteKeys({})", self.current().len())
     }
 }
 
@@ -112,6 +132,22 @@ pub(crate) fn write_key_of_header(header: &[u8]) -> Result<Option<String>, Inges
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{WRITE_KEY, workspace};
+
+    #[test]
+    fn rules_are_compiled_when_they_change() {
+        let keys = WriteKeys::new();
+        let reader = || keys.lookup(WRITE_KEY).expect("the key is there").identifiers;
+        keys.swap(&[workspace()]);
+        let first = reader();
+        let mut changed = Workspace::clone(&workspace());
+        changed.version += 1;
+        keys.swap(&[Arc::new(changed.clone())]);
+        assert!(Arc::ptr_eq(&reader(), &first));
+        changed.identity.namespaces.truncate(1);
+        keys.swap(&[Arc::new(changed.clone())]);
+        assert_eq!(*reader().rules(), changed.identity);
+    }
 
     #[test]
     fn reads_the_user_name_of_basic() {

@@ -14,7 +14,6 @@ use crate::time::{ClientTime, event_time};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use tributary_model::event::AcceptedEvent;
-use tributary_model::identifier::identifiers_of;
 use tributary_model::json::{Members, is_null};
 use tributary_model::{EventView, HashKey, Marks, MessageId, Timestamp};
 
@@ -174,7 +173,7 @@ fn complete(
     let message_id = message_id.map_err(|_| message_id_too_long(MessageId::BYTES_MAX))?;
     let payload = fill_in(text, &shape, &message_id, &dated, arrival);
     let view = EventView::from_members(shape.kind, members);
-    let anchor = identifiers_of(&view, &arrival.source.workspace.identity).into_iter().next();
+    let anchor = arrival.source.identifiers.read(&view).identifiers.into_iter().next();
     let workspace = &arrival.source.workspace;
     Ok(AcceptedEvent {
         workspace: workspace.id,

@@ -11,7 +11,7 @@ use tributary_model::workspace::{IdentityRules, Source};
 use tributary_model::{HashKey, Record, SourceId, Timestamp, Workspace, WorkspaceId};
 
 use crate::rejects::Reject;
-use crate::{Collector, IngestLimits, WriteKeys};
+use crate::{Collector, IngestLimits, SourceRef, WriteKeys};
 
 /// The write key of the test workspace's source.
 pub(crate) const WRITE_KEY: &str = "wk_test";
@@ -187,6 +187,13 @@ pub(crate) fn workspace() -> Arc<Workspace> {
         tokens: Vec::new(),
         identity: IdentityRules::default(),
     })
+}
+
+/// The test workspace's source that is switched on.
+pub(crate) fn source() -> SourceRef {
+    let write_keys = WriteKeys::new();
+    write_keys.swap(&[workspace()]);
+    write_keys.authenticate(WRITE_KEY).expect("the key is there")
 }
 
 impl Bench {

@@ -1,9 +1,11 @@
 //! What the activations log holds: what happened, to which profile, for destinations to take from there.
+//!
+//! Stored form, version 2: laid out like a record's. Version 1 had no kind: each of its activations is an event.
 
 use crate::event::EventKind;
 use crate::id::{MessageId, ProfileId, SourceId, WorkspaceId};
 use crate::identifier::Identifier;
-use crate::record::{DecodeError, Position, decode_parts, encode_parts};
+use crate::record::{DecodeError, Position, encode_parts, read_header, split_parts};
 use crate::time::Timestamp;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -31,7 +33,37 @@ pub struct ActivationHeader {
     pub received_at: Timestamp,
     /// When the event happened.
     pub event_time: Timestamp,
+    /// What happened.
+    pub kind: ActivationKind,
 }
+
+/// What happened. The stored form numbers the variants: new ones go last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivationKind {
+    /// A client's event was resolved.
+    Event,
+    /// Profiles became one. The event is one of ours, in the form of a track call.
+    ProfileMerged,
+    /// A profile was parted. The event is one of ours, in the form of a track call.
+    ProfileSplit,
+}
+
+impl ActivationKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Event, Self::ProfileMerged, Self::ProfileSplit];
+
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::ProfileMerged => "profile_merged",
+            Self::ProfileSplit => "profile_split",
+        }
+    }
+}
+
+const VERSION: u8 = 2;
 
 /// An activation: a header, and the event as stored.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,9 +86,9 @@ impl Activation {
         (self.header.position, self.header.ordinal)
     }
 
-    /// The stored form, laid out like a record's.
+    /// The stored form.
     pub fn encode(&self) -> Bytes {
-        encode_parts(&self.header, &self.event)
+        encode_parts(VERSION, &self.header, &self.event)
     }
 
     /// Reads the stored form.
@@ -64,7 +96,99 @@ impl Activation {
     /// # Errors
     /// If the bytes are damaged or of an unknown version.
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
-        let (header, event) = decode_parts(bytes)?;
+        let (version, header, event) = split_parts(bytes, VERSION)?;
+        let header = match version {
+            // The kind is the last field, and `Event` its first variant: with a zero behind it, a header of
+            // version 1 is one of version 2.
+            1 => read_header(&[header, &[0]].concat())?,
+            _ => read_header(header)?,
+        };
         Ok(Self { header, event })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identifier::Namespace;
+
+    /// The header as version 1 had it.
+    #[derive(Serialize)]
+    struct Header1 {
+        workspace: WorkspaceId,
+        position: Position,
+        ordinal: u32,
+        profile: Option<ProfileId>,
+        identifiers: Vec<Identifier>,
+        event_kind: EventKind,
+        source: SourceId,
+        message_id: MessageId,
+        received_at: Timestamp,
+        event_time: Timestamp,
+    }
+
+    fn activation(kind: ActivationKind) -> Activation {
+        let at = Timestamp::parse("2026-11-20T10:00:00Z").expect("a time");
+        let header = ActivationHeader {
+            workspace: WorkspaceId(1),
+            position: Position::at(300),
+            ordinal: 1,
+            profile: Some(ProfileId([7; 16])),
+            identifiers: vec![Identifier::parse(Namespace::USER_ID, "u1").expect("an identifier")],
+            event_kind: EventKind::Track,
+            source: SourceId(2),
+            message_id: MessageId::parse("m1").expect("an id"),
+            received_at: at,
+            event_time: at.plus_micros(-5),
+            kind,
+        };
+        Activation { header, event: Bytes::from_static(br#"{"type":"track"}"#) }
+    }
+
+    #[test]
+    fn the_stored_form_is_read_back() {
+        for (number, kind) in ActivationKind::ALL.into_iter().enumerate() {
+            let activation = activation(kind);
+            let bytes = activation.encode();
+            assert_eq!(bytes[0], 2);
+            assert_eq!(Activation::decode(&bytes).expect("own bytes"), activation);
+            assert_eq!(kind as usize, number, "the stored form numbers them");
+        }
+        let unknown = Activation::decode(&Bytes::from_static(&[3, 0, 0, 0, 0]));
+        assert!(matches!(unknown, Err(DecodeError::Version(3))));
+        assert!(matches!(Activation::decode(&Bytes::new()), Err(DecodeError::Damaged)));
+        assert!(matches!(Activation::decode(&Bytes::from_static(&[2, 9, 0])), Err(DecodeError::Damaged)));
+    }
+
+    #[test]
+    fn version_1_is_read_as_an_event() {
+        let want = activation(ActivationKind::Event);
+        let ActivationHeader {
+            workspace,
+            position,
+            ordinal,
+            profile,
+            identifiers,
+            event_kind,
+            source,
+            message_id,
+            received_at,
+            event_time,
+            kind: _,
+        } = want.header.clone();
+        let old = Header1 {
+            workspace,
+            position,
+            ordinal,
+            profile,
+            identifiers,
+            event_kind,
+            source,
+            message_id,
+            received_at,
+            event_time,
+        };
+        let bytes = encode_parts(1, &old, &want.event);
+        assert_eq!(Activation::decode(&bytes).expect("version 1"), want);
     }
 }

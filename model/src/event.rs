@@ -10,7 +10,6 @@ use crate::record::Marks;
 use crate::time::Timestamp;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -153,29 +152,7 @@ impl<'a> EventView<'a> {
         }
     }
 
-    /// `traits.email` of an identify call.
-    pub fn email_in_traits(&self) -> Option<Cow<'a, str>> {
-        if self.kind != EventKind::Identify {
-            return None;
-        }
-        email(self.members.get("traits")?)
-    }
-
-    /// `context.traits.email` of any call.
-    pub fn email_in_context(&self) -> Option<Cow<'a, str>> {
-        let context = self.members.get("context")?.get();
-        // Most contexts hold no e-mail: a look at the bytes spares reading them. (A backslash could hide one.)
-        if !context.contains("email") && !context.contains('\\') {
-            return None;
-        }
-        email(Members::parse(context).ok()?.get("traits")?)
-    }
-
     fn context_traits(&self) -> Option<Members<'a>> {
         self.members.object("context")?.object("traits")
     }
-}
-
-fn email(traits: &RawValue) -> Option<Cow<'_, str>> {
-    Members::parse(traits.get()).ok()?.text("email")
 }

@@ -1,10 +1,10 @@
 //! Identifiers: what an event says about whose it is.
 
-use crate::event::EventView;
-use crate::workspace::IdentityRules;
+use crate::identity_rules::{Normalization, e164};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 /// The kind of an identifier, such as `user_id` or `email`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,13 +20,30 @@ impl Namespace {
     /// The namespace by which a profile's own id is looked up. No event carries it.
     pub const PROFILE_ID: &'static str = "profile_id";
 
+    /// The namespace that the field uses for accounts. An identifier of a person can't be of it.
+    pub const GROUP_ID: &'static str = "group_id";
+
+    /// The namespaces that are declared where no rules were written, but for the three above.
+    pub(crate) const DEVICES: [&'static str; 7] = [
+        "android.id",
+        "android.idfa",
+        "android.push_token",
+        "ga_client_id",
+        "ios.id",
+        "ios.idfa",
+        "ios.push_token",
+    ];
+
     /// A namespace by its name.
     pub fn new(name: &str) -> Self {
         match name {
             "user_id" => Self::USER_ID,
             "email" => Self::EMAIL,
             "anonymous_id" => Self::ANONYMOUS_ID,
-            other => Self(Cow::Owned(other.to_owned())),
+            other => match Self::DEVICES.into_iter().find(|device| *device == other) {
+                Some(device) => Self(Cow::Borrowed(device)),
+                None => Self(Cow::Owned(other.to_owned())),
+            },
         }
     }
 
@@ -67,28 +84,38 @@ pub enum NotAnIdentifier {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identifier {
     namespace: Namespace,
-    value: Box<str>,
+    /// Shared: an identifier is named in its node, its profile and its edges.
+    value: Arc<str>,
 }
 
 impl Identifier {
     /// The default limit on the length of a value, in bytes.
     pub const BYTES_MAX: usize = 512;
 
-    /// Brings a value into the form of its namespace: e-mail addresses trimmed and lower-cased, everything
-    /// else as it is.
+    /// Brings a value into the form that its namespace has where no rules say otherwise: e-mail addresses
+    /// trimmed and lower-cased, everything else as it is.
     ///
     /// # Errors
     /// If the value is empty, too long, or has not the form of its namespace.
     pub fn parse(namespace: Namespace, raw: &str) -> Result<Self, NotAnIdentifier> {
-        let value: Cow<'_, str> = if namespace == Namespace::EMAIL {
-            let text = raw.trim().to_lowercase();
-            match text.split_once('@') {
-                Some((local, domain)) if !local.is_empty() && !domain.is_empty() => Cow::Owned(text),
-                _ if text.is_empty() => return Err(NotAnIdentifier::Empty),
-                _ => return Err(NotAnIdentifier::Malformed),
-            }
-        } else {
-            Cow::Borrowed(raw)
+        let normalization =
+            if namespace == Namespace::EMAIL { Normalization::Email } else { Normalization::Exact };
+        Self::normalized(namespace, raw, &normalization)
+    }
+
+    /// Brings a value into the form that a rule gives its namespace. Doing so twice is doing so once.
+    ///
+    /// # Errors
+    /// If the value is empty, too long, or can't be brought into that form.
+    pub fn normalized(
+        namespace: Namespace,
+        raw: &str,
+        normalization: &Normalization,
+    ) -> Result<Self, NotAnIdentifier> {
+        let value: Cow<'_, str> = match normalization {
+            Normalization::Exact => Cow::Borrowed(raw),
+            Normalization::Email => Cow::Owned(email(raw)?),
+            Normalization::Phone { region } => Cow::Owned(e164(raw, region.as_deref())?),
         };
         if value.is_empty() {
             return Err(NotAnIdentifier::Empty);
@@ -138,33 +165,14 @@ impl NodeKey {
     }
 }
 
-/// The identifiers that an event carries, highest priority first, each once. The first is the event's anchor.
-/// Empty if the event carries none (only possible where values turn out not to be identifiers).
-///
-/// Where they are read from: `userId`, `anonymousId`; `traits.email` of an identify call;
-/// `context.traits.email` of any call. A `group` call's `traits` are the account's and are not read.
-pub fn identifiers_of(event: &EventView<'_>, rules: &IdentityRules) -> Vec<Identifier> {
-    let mut found: Vec<(u32, Identifier)> = Vec::with_capacity(3);
-    let mut add = |namespace: Namespace, raw: &str| {
-        let Some(rule) = rules.rule(&namespace) else { return };
-        if let Ok(identifier) = Identifier::parse(namespace, raw)
-            && !found.iter().any(|(_, have)| *have == identifier)
-        {
-            found.push((rule.priority, identifier));
-        }
-    };
-    if let Some(raw) = &event.user_id {
-        add(Namespace::USER_ID, raw);
+/// An e-mail address in the one form in which addresses are compared.
+fn email(raw: &str) -> Result<String, NotAnIdentifier> {
+    let text = raw.trim().to_lowercase();
+    match text.split_once('@') {
+        Some((local, domain)) if !local.is_empty() && !domain.is_empty() => Ok(text),
+        _ if text.is_empty() => Err(NotAnIdentifier::Empty),
+        _ => Err(NotAnIdentifier::Malformed),
     }
-    for email in [event.email_in_traits(), event.email_in_context()].into_iter().flatten() {
-        add(Namespace::EMAIL, &email);
-    }
-    if let Some(raw) = &event.anonymous_id {
-        add(Namespace::ANONYMOUS_ID, raw);
-    }
-    // Stable: within a namespace the place read first has the higher priority.
-    found.sort_by(|(a, left), (b, right)| a.cmp(b).then_with(|| left.namespace.cmp(&right.namespace)));
-    found.into_iter().map(|(_, identifier)| identifier).collect()
 }
 
 #[cfg(test)]
@@ -191,28 +199,17 @@ mod tests {
     }
 
     #[test]
-    fn identifiers_come_in_order_of_priority() {
+    fn a_rule_may_give_another_form() {
+        let german = Normalization::Phone { region: Some("DE".to_owned()) };
         let cases = [
-            (
-                r#"{"type":"identify","userId":"u","anonymousId":"a","traits":{"email":"A@x"},"context":{"traits":{"email":"b@x"}}}"#,
-                vec!["user_id:u", "email:a@x", "email:b@x", "anonymous_id:a"],
-            ),
-            (r#"{"type":"track","anonymousId":"a","traits":{"email":"a@x"}}"#, vec!["anonymous_id:a"]),
-            (
-                r#"{"type":"group","userId":"u","traits":{"email":"acme@x"},"context":{"traits":{"email":"me@x"}}}"#,
-                vec!["user_id:u", "email:me@x"],
-            ),
-            (
-                r#"{"type":"identify","userId":null,"anonymousId":"a","traits":{"email":7}}"#,
-                vec!["anonymous_id:a"],
-            ),
-            (r#"{"type":"alias","userId":"u","previousId":"a"}"#, vec!["user_id:u"]),
+            ("an e-mail as it is", Normalization::Exact, "Ada@x", Ok("Ada@x")),
+            ("a number as an e-mail", Normalization::Email, "+49 30 123456", Err(NotAnIdentifier::Malformed)),
+            ("a German number", german.clone(), "030 123456", Ok("+4930123456")),
+            ("no number", german, "n/a", Err(NotAnIdentifier::Malformed)),
         ];
-        for (text, want) in cases {
-            let event = EventView::parse(text.as_bytes()).expect(text);
-            let got: Vec<_> =
-                identifiers_of(&event, &IdentityRules::default()).iter().map(Identifier::to_text).collect();
-            assert_eq!(got, want, "{text}");
+        for (name, normalization, raw, want) in cases {
+            let got = Identifier::normalized(Namespace::new("x"), raw, &normalization);
+            assert_eq!(got.map(|id| id.value().to_owned()), want.map(str::to_owned), "{name}");
         }
     }
 

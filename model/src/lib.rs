@@ -5,25 +5,29 @@
 
 pub mod activation;
 pub mod clock;
+pub mod command;
 pub mod error;
 pub mod event;
 pub mod fragment;
 pub mod hash_key;
 pub mod id;
 pub mod identifier;
+pub mod identity_rules;
 pub mod json;
 pub mod outcome;
 pub mod record;
 pub mod time;
 pub mod workspace;
 
-pub use activation::Activation;
+pub use activation::{Activation, ActivationKind};
+pub use command::Command;
 pub use error::ErrorCode;
 pub use event::{EventKind, EventView};
 pub use fragment::Fragment;
 pub use hash_key::HashKey;
 pub use id::{DestinationId, MessageId, ProfileId, SourceId, WorkspaceId};
 pub use identifier::{Identifier, Namespace, NodeKey};
+pub use identity_rules::{EventIdentifiers, IdentifierReader, IdentityRules};
 pub use record::{Envelope, Marks, Position, Record, RecordKind};
 pub use time::Timestamp;
 pub use workspace::Workspace;

@@ -25,11 +25,15 @@ pub enum Outcome {
     DestinationDeleted,
     /// An event was accepted while its workspace was being deleted, and went with it.
     WorkspaceDeleted,
+    /// An event carried no identifier: it goes to destinations, without a profile.
+    Unidentified,
+    /// A delivery was left out, because the destination's settings say so.
+    Filtered,
 }
 
 impl Outcome {
     /// Every outcome, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Rejected,
         Self::Projected,
         Self::Duplicate,
@@ -39,6 +43,8 @@ impl Outcome {
         Self::Expired,
         Self::DestinationDeleted,
         Self::WorkspaceDeleted,
+        Self::Unidentified,
+        Self::Filtered,
     ];
 
     /// The stable name.
@@ -53,6 +59,8 @@ impl Outcome {
             Self::Skipped => "skipped",
             Self::Expired => "expired",
             Self::DestinationDeleted => "destination_deleted",
+            Self::Unidentified => "unidentified",
+            Self::Filtered => "filtered",
         }
     }
 }

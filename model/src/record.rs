@@ -4,6 +4,7 @@
 //! with a key and forgotten by forgetting the key. Stored form, version 1: one version byte, the length of
 //! the envelope as a little-endian u32, the envelope in postcard, the payload.
 
+use crate::command::Command;
 use crate::event::{AcceptedEvent, EventKind};
 use crate::id::{MessageId, SourceId, WorkspaceId};
 use crate::time::Timestamp;
@@ -26,7 +27,8 @@ impl Position {
     }
 }
 
-/// What kind of record it is. Everything that changes state is one.
+/// What kind of record it is. Everything that changes state is one. The stored form numbers the variants: new ones
+/// go last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecordKind {
     /// A client's event; the payload is the stored JSON object.
@@ -35,6 +37,8 @@ pub enum RecordKind {
     WorkspaceVersion,
     /// A workspace was deleted; no payload.
     WorkspaceDeleted,
+    /// A person's command about profiles; the payload is a [`Command`] as JSON.
+    Command,
 }
 
 /// What was noticed about an event on its way in; a set of flags.
@@ -134,9 +138,9 @@ pub enum DecodeError {
 const VERSION: u8 = 1;
 
 /// Puts a version byte, a header in postcard and a payload into one buffer.
-pub(crate) fn encode_parts<H: Serialize>(header: &H, payload: &[u8]) -> Bytes {
+pub(crate) fn encode_parts<H: Serialize>(version: u8, header: &H, payload: &[u8]) -> Bytes {
     let mut bytes = Vec::with_capacity(160 + payload.len());
-    bytes.extend_from_slice(&[VERSION, 0, 0, 0, 0]);
+    bytes.extend_from_slice(&[version, 0, 0, 0, 0]);
     let mut bytes = postcard::to_extend(header, bytes).expect("a header of plain values can be written");
     let header_bytes = u32::try_from(bytes.len() - 5).expect("a header is bounded well below 4 GiB");
     bytes[1..5].copy_from_slice(&header_bytes.to_le_bytes());
@@ -144,18 +148,23 @@ pub(crate) fn encode_parts<H: Serialize>(header: &H, payload: &[u8]) -> Bytes {
     bytes.into()
 }
 
-/// The reverse of [`encode_parts`]; the payload shares the buffer.
-pub(crate) fn decode_parts<H: for<'de> Deserialize<'de>>(bytes: &Bytes) -> Result<(H, Bytes), DecodeError> {
-    match bytes.first() {
-        Some(&VERSION) => {}
+/// The parts that [`encode_parts`] puts together: the version, from 1 to the newest, the header's bytes, and the
+/// payload, which shares the buffer.
+pub(crate) fn split_parts(bytes: &Bytes, newest: u8) -> Result<(u8, &[u8], Bytes), DecodeError> {
+    let version = match bytes.first() {
+        Some(&version) if (1..=newest).contains(&version) => version,
         Some(&other) => return Err(DecodeError::Version(other)),
         None => return Err(DecodeError::Damaged),
-    }
+    };
     let length = bytes.get(1..5).and_then(|four| four.try_into().ok()).ok_or(DecodeError::Damaged)?;
     let end = 5usize.saturating_add(u32::from_le_bytes(length) as usize);
     let header = bytes.get(5..end).ok_or(DecodeError::Damaged)?;
-    let header = postcard::from_bytes(header).map_err(|_| DecodeError::Damaged)?;
-    Ok((header, bytes.slice(end..)))
+    Ok((version, header, bytes.slice(end..)))
+}
+
+/// Reads a header in postcard.
+pub(crate) fn read_header<H: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<H, DecodeError> {
+    postcard::from_bytes(bytes).map_err(|_| DecodeError::Damaged)
 }
 
 impl Record {
@@ -203,9 +212,34 @@ impl Record {
         }
     }
 
+    /// The record of a person's command.
+    pub fn of_command(
+        workspace: WorkspaceId,
+        workspace_version: u64,
+        at: Timestamp,
+        command: &Command,
+    ) -> Self {
+        Self {
+            envelope: Envelope {
+                workspace,
+                kind: RecordKind::Command,
+                workspace_version,
+                source: SourceId(0),
+                message_id: None,
+                received_at: at,
+                event_time: at,
+                marks: Marks::default(),
+                schema_version: 1,
+                key_id: 0,
+                anchor_hash: None,
+            },
+            payload: command.encode(),
+        }
+    }
+
     /// The stored form.
     pub fn encode(&self) -> Bytes {
-        encode_parts(&self.envelope, &self.payload)
+        encode_parts(VERSION, &self.envelope, &self.payload)
     }
 
     /// Reads the stored form.
@@ -213,7 +247,7 @@ impl Record {
     /// # Errors
     /// If the bytes are damaged or of an unknown version.
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
-        let (envelope, payload) = decode_parts(bytes)?;
-        Ok(Self { envelope, payload })
+        let (_, envelope, payload) = split_parts(bytes, VERSION)?;
+        Ok(Self { envelope: read_header(envelope)?, payload })
     }
 }

@@ -1,11 +1,15 @@
 //! What admins edit: one immutable, versioned snapshot for each workspace, swapped whole.
 
 use crate::id::{DestinationId, SourceId, TokenId, WorkspaceId};
-use crate::identifier::Namespace;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+
+pub use crate::identity_rules::{
+    AlarmRules, IdentityRules, Limit, NamespaceRule, Normalization, RulesError, SharedDevice, SourcePath,
+    Window, WrittenRules,
+};
 
 /// A workspace at one version. Its JSON form is what a version record of the events log holds; secrets in it
 /// are sealed and tokens hashed, write keys are public.
@@ -138,44 +142,5 @@ pub struct ApiToken {
 impl fmt::Debug for ApiToken {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "ApiToken({} {:?} {:?})", self.id, self.name, self.scopes)
-    }
-}
-
-/// How events are resolved to profiles.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdentityRules {
-    /// The declared namespaces. Identifiers of any other are ignored.
-    pub namespaces: Vec<NamespaceRule>,
-}
-
-/// The rule of one namespace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NamespaceRule {
-    /// Its name.
-    pub name: Namespace,
-    /// 1 is the highest.
-    pub priority: u32,
-    /// How many identifiers of it a profile may have, ever.
-    pub limit: u32,
-}
-
-impl IdentityRules {
-    /// The rule of a namespace, if it is declared.
-    pub fn rule(&self, namespace: &Namespace) -> Option<&NamespaceRule> {
-        self.namespaces.iter().find(|rule| rule.name == *namespace)
-    }
-}
-
-/// `user_id` first and one to a profile, then `email`, then `anonymous_id`, five each.
-impl Default for IdentityRules {
-    fn default() -> Self {
-        let rule = |name, priority, limit| NamespaceRule { name, priority, limit };
-        Self {
-            namespaces: vec![
-                rule(Namespace::USER_ID, 1, 1),
-                rule(Namespace::EMAIL, 2, 5),
-                rule(Namespace::ANONYMOUS_ID, 3, 5),
-            ],
-        }
     }
 }

@@ -125,6 +125,11 @@ impl Checkpointer {
         Ok((this, checkpoint))
     }
 
+    /// The store that it puts checkpoints into.
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
     /// Up to where the store has the log.
     fn stored(&self) -> Result<Checkpoint, CheckpointError> {
         match self.store.get(&Key::checkpoint())? {

@@ -5,12 +5,14 @@
 //! state/gen-000001/sled/      the store
 //! state/gen-000001/redo/      redo records
 //! state/gen-000001/suspect    present once the store was found damaged while it was in use
+//! state/gen-000001/sorting/   while the generation is being written: what is to be put into it, in order
 //! state/broken-000001/        a generation that could not be opened, kept for a look
 //! ```
 //!
 //! A store that does not open, or was found damaged, is moved aside; the newest snapshot that can be read goes
 //! into a new generation, and the log is read on from there. Whatever writes a whole new state (rebuild,
-//! restore) makes a new generation and switches the pointer last, so a crash leaves the old one in use.
+//! restore) makes a new generation and switches the pointer last, so a crash leaves the old one in use. A start
+//! removes the generations that are not in use: a crash left them, before the switch or right behind it.
 
 use crate::checkpoint::{CheckpointError, Checkpointer};
 use crate::codec::Checkpoint;
@@ -21,6 +23,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+use tributary_eventlog::fail_points::crash_point;
 use tributary_model::HashKey;
 
 /// The state's directories can't be used.
@@ -59,6 +64,9 @@ impl StatePaths {
     }
 }
 
+/// How long the directory of a store that is not in use any more waits for reads that still go on.
+const READS_END: Duration = Duration::from_secs(5);
+
 /// A generation that is open.
 pub struct Generation {
     /// The store.
@@ -85,7 +93,10 @@ impl Generation {
             let directory = paths.state.join(&name);
             let suspect = directory.join("suspect").exists();
             let trouble = match Self::open_in(&directory, hash_key, cache_bytes) {
-                Ok(open) if !suspect => return Ok(open),
+                Ok(open) if !suspect => {
+                    remove_others(paths, &name);
+                    return Ok(open);
+                }
                 Ok(_) => "the store was found damaged while it was in use".to_owned(),
                 Err(error) => with_sources(&error),
             };
@@ -103,6 +114,7 @@ impl Generation {
         }
         let mut open = Self::open_in(&directory, hash_key, cache_bytes)?;
         switch(paths, number)?;
+        remove_others(paths, &generation_name(number));
         open.rebuilt = rebuilt;
         Ok(open)
     }
@@ -126,6 +138,79 @@ impl Generation {
         let (checkpointer, checkpoint) =
             Checkpointer::open(&directory.join("redo"), Arc::clone(&store), hash_key.fingerprint())?;
         Ok(Self { store, checkpointer, checkpoint, rebuilt: None, directory: directory.to_owned() })
+    }
+}
+
+/// A generation that is being written beside the one in use.
+pub(crate) struct NextGeneration {
+    paths: StatePaths,
+    number: u32,
+    directory: PathBuf,
+    store: Arc<dyn Store>,
+}
+
+impl NextGeneration {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// If its directory or its store can't be made.
+    pub(crate) fn begin(paths: &StatePaths, cache_bytes: u64) -> Result<Self, GenerationError> {
+        let number = next_number(paths)?;
+        let directory = paths.state.join(generation_name(number));
+        create_dir(&directory)?;
+        let store = SledStore::open(&directory.join("sled"), cache_bytes).map_err(CheckpointError::from)?;
+        Ok(Self { paths: paths.clone(), number, directory, store: Arc::new(store) })
+    }
+
+    /// Its store: what is put in has to be durable before the switch.
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Where what it is made from can be sorted.
+    pub(crate) fn sorting(&self) -> PathBuf {
+        self.directory.join("sorting")
+    }
+
+    /// Makes it the one in use. The one before stays where it is: see [`retire`].
+    ///
+    /// # Errors
+    /// If its redo log can't be made or the pointer can't be switched: then the one before is still in use.
+    pub(crate) fn switch(self, hash_key: &HashKey) -> Result<Generation, GenerationError> {
+        let (checkpointer, checkpoint) = Checkpointer::open(
+            &self.directory.join("redo"),
+            Arc::clone(&self.store),
+            hash_key.fingerprint(),
+        )?;
+        switch(&self.paths, self.number)?;
+        crash_point("rebuild::switched");
+        Ok(Generation {
+            store: self.store,
+            checkpointer,
+            checkpoint,
+            rebuilt: None,
+            directory: self.directory,
+        })
+    }
+
+    /// Gives it up.
+    pub(crate) fn discard(self) {
+        let Self { directory, store, .. } = self;
+        retire(&directory, store);
+    }
+}
+
+/// Removes a generation that is not in use any more, once nobody reads its store; `store` should be the last
+/// reference that lasts. What can't be removed is left to the next start.
+pub(crate) fn retire(directory: &Path, store: Arc<dyn Store>) {
+    let by = Instant::now() + READS_END;
+    while Arc::strong_count(&store) > 1 && Instant::now() < by {
+        thread::park_timeout(Duration::from_millis(1));
+    }
+    // sled closes its files here; a read that still goes on keeps them open, and can do so without their names.
+    drop(store);
+    if let Err(error) = fs::remove_dir_all(directory) {
+        tracing::warn!(directory = %directory.display(), %error, "a generation that is not in use was not removed");
     }
 }
 
@@ -207,6 +292,17 @@ fn move_aside(paths: &StatePaths, name: &str) -> Result<(), GenerationError> {
     let aside = paths.state.join(format!("broken-{number}"));
     fs::rename(paths.state.join(name), &aside)
         .map_err(|source| GenerationError::Io { path: aside.clone(), source })
+}
+
+/// Removes every generation but this one. Failing to is no reason not to start.
+fn remove_others(paths: &StatePaths, kept: &str) {
+    for entry in fs::read_dir(&paths.state).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_other = name.to_str().is_some_and(|name| name.starts_with("gen-") && name != kept);
+        if is_other && let Err(error) = fs::remove_dir_all(entry.path()) {
+            tracing::warn!(directory = %entry.path().display(), %error, "a generation that is not in use stays");
+        }
+    }
 }
 
 fn create_dir(path: &Path) -> Result<(), GenerationError> {

@@ -8,6 +8,10 @@ pub const PROFILES: &str = "tributary_profiles";
 pub const MERGES: &str = "tributary_profile_merges_total";
 /// Counter: identifiers left out of a profile, by `reason`.
 pub const DEMOTIONS: &str = "tributary_identifiers_demoted_total";
+/// Counter: commands about identity that were read, by `action` and `outcome`.
+pub const COMMANDS: &str = "tributary_identity_commands_total";
+/// Counter: alarms about identity, by `kind`.
+pub const IDENTITY_ALARMS: &str = "tributary_identity_alarms_total";
 /// Gauge: the sequence up to which the projector has read the events log.
 pub const PROJECTED_SEQUENCE: &str = "tributary_projector_sequence";
 /// Gauge: how many records of the events log the projector has yet to read.

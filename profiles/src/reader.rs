@@ -2,7 +2,12 @@
 //!
 //! Everything here blocks (it may read the store and the log), so callers run it on threads for that.
 
-use crate::codec::Value;
+mod reasons;
+
+pub use reasons::DryRun;
+
+use crate::codec::{Value, WorkspaceState};
+use crate::graph::{GraphError, ReadGraph};
 use crate::key::Key;
 use crate::state::{State, View};
 use crate::store::StoreError;
@@ -10,7 +15,9 @@ use bytes::Bytes;
 use std::sync::Arc;
 use tributary_eventlog::index::{EventQuery, IndexError, IndexedEvent, Indexes};
 use tributary_eventlog::{EventLog, ReadError};
-use tributary_identity::{LiveProfile, Node, ProfileRecord};
+use tributary_identity::{Inconsistent, LiveProfile, Node, Partitions, ProfileRecord};
+use tributary_model::command::Who;
+use tributary_model::identity_rules::{IdentifierReader, RulesError};
 use tributary_model::record::DecodeError;
 use tributary_model::{
     ErrorCode, Fragment, HashKey, Identifier, Namespace, NodeKey, ProfileId, Record, Timestamp, WorkspaceId,
@@ -31,6 +38,21 @@ pub enum LookupError {
     /// A stored record can't be read.
     #[error("a stored event can't be read")]
     Record(#[from] DecodeError),
+    /// The stored graph contradicts itself.
+    #[error("the stored graph contradicts itself")]
+    Graph(#[from] Inconsistent),
+    /// The rules in force can't work.
+    #[error("the identity rules can't be used")]
+    Rules(#[from] RulesError),
+}
+
+impl From<GraphError> for LookupError {
+    fn from(error: GraphError) -> Self {
+        match error {
+            GraphError::Store(error) => Self::Store(error),
+            GraphError::Inconsistent(error) => Self::Graph(error),
+        }
+    }
 }
 
 impl LookupError {
@@ -38,7 +60,12 @@ impl LookupError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Log(ReadError::Unavailable(_)) => ErrorCode::Unavailable,
-            Self::Store(_) | Self::Index(_) | Self::Log(_) | Self::Record(_) => ErrorCode::Internal,
+            Self::Store(_)
+            | Self::Index(_)
+            | Self::Log(_)
+            | Self::Record(_)
+            | Self::Graph(_)
+            | Self::Rules(_) => ErrorCode::Internal,
         }
     }
 }
@@ -75,8 +102,8 @@ impl ProfileReader {
         Self { state, indexes, events, hash_key }
     }
 
-    /// The profile that an identifier belongs to; `profile_id` is a namespace too, and ids that were merged
-    /// away find the profile that they were merged into. `None` if there is none.
+    /// The profile that an identifier belongs to, in whatever form the rules take it; `profile_id` is a namespace too,
+    /// and ids that were merged away find the profile that they were merged into. `None` if there is none.
     ///
     /// # Errors
     /// If the state can't be read.
@@ -86,26 +113,53 @@ impl ProfileReader {
         namespace: &str,
         value: &str,
     ) -> Result<Option<Found>, LookupError> {
+        let identifier = match self.who(workspace, namespace, value)? {
+            None => return Ok(None),
+            Some(Who::Profile(id)) => return self.follow(workspace, id),
+            Some(Who::Identifier(identifier)) => identifier,
+        };
         for _ in 0..STEPS_MAX {
-            let start = if namespace == Namespace::PROFILE_ID {
-                value.parse::<ProfileId>().ok()
-            } else {
-                match Identifier::parse(Namespace::new(namespace), value) {
-                    Ok(identifier) => {
-                        self.node(workspace, &NodeKey::first_epoch(identifier))?.map(|node| node.profile)
-                    }
-                    Err(_) => None,
-                }
-            };
-            let Some(start) = start else { return Ok(None) };
-            if let Some(found) = self.follow(workspace, start)? {
+            let Some(node) = self.current_node(workspace, &identifier)? else { return Ok(None) };
+            if let Some(found) = self.follow(workspace, node.profile)? {
                 return Ok(Some(found));
-            }
-            if namespace == Namespace::PROFILE_ID {
-                return Ok(None);
             }
         }
         Ok(None)
+    }
+
+    /// Who is meant by a namespace and a value, in the form that the rules give it; `None` if it is nobody's form.
+    ///
+    /// # Errors
+    /// If the state can't be read.
+    pub fn who(
+        &self,
+        workspace: WorkspaceId,
+        namespace: &str,
+        value: &str,
+    ) -> Result<Option<Who>, LookupError> {
+        if namespace == Namespace::PROFILE_ID {
+            return Ok(value.parse::<ProfileId>().ok().map(Who::Profile));
+        }
+        let identifier = self.rules(workspace)?.identifier(&Namespace::new(namespace), value);
+        Ok(identifier.ok().map(Who::Identifier))
+    }
+
+    /// The rules in force in a workspace, compiled.
+    ///
+    /// # Errors
+    /// If the state can't be read.
+    pub fn rules(&self, workspace: WorkspaceId) -> Result<Arc<IdentifierReader>, LookupError> {
+        let state = self.workspace(workspace)?;
+        Ok(self.state.rules().of(workspace, &state)?)
+    }
+
+    /// A profile with its fragments merged, as they are published.
+    ///
+    /// # Errors
+    /// If the state can't be read.
+    pub fn view_of(&self, workspace: WorkspaceId, live: &Arc<LiveProfile>) -> Result<View, LookupError> {
+        let partitions = self.state.partitions(workspace)?;
+        self.merge(workspace, live, &partitions)
     }
 
     /// Node of an identifier of the profile: which event brought it.
@@ -160,7 +214,7 @@ impl ProfileReader {
             match self.state.get(&Key::profile(workspace, id))? {
                 Some(Value::Profile(record)) => match &*record {
                     ProfileRecord::Live(profile) => {
-                        let view = Arc::new(self.merge(workspace, profile)?);
+                        let view = Arc::new(self.view_of(workspace, profile)?);
                         self.state.keep_view(workspace, id, Arc::clone(&view), published);
                         return Ok(Some(Found { id, view }));
                     }
@@ -172,14 +226,60 @@ impl ProfileReader {
         Ok(None)
     }
 
-    fn merge(&self, workspace: WorkspaceId, profile: &Arc<LiveProfile>) -> Result<View, StoreError> {
+    fn merge(
+        &self,
+        workspace: WorkspaceId,
+        profile: &Arc<LiveProfile>,
+        partitions: &Partitions,
+    ) -> Result<View, LookupError> {
         let mut merged = Fragment::default();
         for node in profile.members.iter() {
             if let Some(Value::Fragment(fragment)) = self.state.get(&Key::fragment(workspace, node))? {
                 merged.merge(&fragment);
             }
         }
-        Ok(View { profile: Arc::clone(profile), merged })
+        Ok(View::new(Arc::clone(profile), merged, partitions, self.rules(workspace)?))
+    }
+
+    /// The node of an identifier in its current epoch.
+    fn current_node(
+        &self,
+        workspace: WorkspaceId,
+        identifier: &Identifier,
+    ) -> Result<Option<Arc<Node>>, LookupError> {
+        let first = NodeKey::first_epoch(identifier.clone());
+        match self.node(workspace, &first)? {
+            Some(node) if node.current_epoch > 0 => {
+                self.node(workspace, &NodeKey { epoch: node.current_epoch, ..first })
+            }
+            node => Ok(node),
+        }
+    }
+
+    fn workspace(&self, id: WorkspaceId) -> Result<Arc<WorkspaceState>, LookupError> {
+        Ok(match self.state.get(&Key::workspace(id))? {
+            Some(Value::Workspace(workspace)) => workspace,
+            _ => Arc::default(),
+        })
+    }
+
+    /// Reads the graph; anew if it seemed to contradict itself because a change became visible meanwhile.
+    fn steady<T>(
+        &self,
+        mut read: impl FnMut(&mut ReadGraph) -> Result<T, GraphError>,
+    ) -> Result<T, LookupError> {
+        let mut steps = 1;
+        loop {
+            let published = self.state.published();
+            match read(&mut ReadGraph::new(Arc::clone(&self.state))) {
+                Err(GraphError::Inconsistent(_))
+                    if self.state.published() != published && steps < STEPS_MAX =>
+                {
+                    steps += 1;
+                }
+                read => return Ok(read?),
+            }
+        }
     }
 }
 

@@ -1,21 +1,28 @@
 //! A slow projection of a log, written from the rules: what tests compare the projector with.
 //!
 //! It keeps every event and computes everything anew from them: a profile's traits by sorting its events, its
-//! counts by counting them. It shares the resolver with the projector (that has a slow reference of its own) and
-//! nothing else: no store, no indexes, no fragments, no caches.
+//! counts by counting them. It shares the resolver and what carries commands out with the projector (those have a slow
+//! reference of their own) and nothing else: no store, no indexes, no fragments, no caches.
 
-use crate::codec::Value;
-use crate::key::{Key, Tag};
-use crate::store::{Store, StoreError};
+mod announced;
+mod carried;
+mod rebuilt;
+mod stored;
+
+pub use stored::{stored_counts, stored_profiles};
+
+use announced::{merged, of_event, of_rebuild, split};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use tributary_identity::{Evidence, MemoryGraph, ProfileRecord, Resolution, resolve};
-use tributary_model::activation::ActivationHeader;
-use tributary_model::fragment::Sighting;
+use std::sync::Arc;
+use tributary_identity::{
+    Context, Evidence, MemoryGraph, Ordered, ProfileRecord, Retake, hand_over, resolve, unmerge,
+};
+use tributary_model::command::{Action, Command};
 use tributary_model::workspace::IdentityRules;
 use tributary_model::{
-    Activation, EventKind, Fragment, HashKey, Identifier, MessageId, Namespace, NodeKey, Position, ProfileId,
-    Record, RecordKind, SourceId, Timestamp, Workspace, WorkspaceId,
+    Activation, EventKind, HashKey, MessageId, NodeKey, Position, ProfileId, Record, RecordKind, SourceId,
+    Timestamp, Workspace, WorkspaceId,
 };
 
 /// What is expected of one profile.
@@ -42,75 +49,8 @@ pub struct Counts {
     pub projected: u64,
     /// Events that were duplicates.
     pub duplicates: u64,
-}
-
-/// What the store counts for a workspace; nothing where it knows none.
-///
-/// # Errors
-/// If the store can't be read.
-pub fn stored_counts(store: &dyn Store, workspace: WorkspaceId) -> Result<Counts, StoreError> {
-    let Some(bytes) = store.get(&Key::workspace(workspace))? else { return Ok(Counts::default()) };
-    match Value::decode(Tag::Workspace, &bytes)? {
-        Value::Workspace(state) => {
-            Ok(Counts { profiles: state.profiles, projected: state.projected, duplicates: state.duplicates })
-        }
-        Value::Checkpoint(_)
-        | Value::Edge(_)
-        | Value::Fragment(_)
-        | Value::Node(_)
-        | Value::Profile(_)
-        | Value::Refusal(_) => Ok(Counts::default()),
-    }
-}
-
-/// Every live profile of a workspace as a store holds it, in the form of what is expected.
-///
-/// # Errors
-/// If the store can't be read.
-pub fn stored_profiles(
-    store: &dyn Store,
-    workspace: WorkspaceId,
-) -> Result<BTreeMap<ProfileId, ExpectedProfile>, StoreError> {
-    let mut live = Vec::new();
-    let mut fragments = BTreeMap::new();
-    store.scan(&workspace.0.to_be_bytes(), &mut |key, bytes| {
-        let tag = Tag::of(key.as_bytes()).expect("stored keys have a tag");
-        match Value::decode(tag, &bytes)? {
-            Value::Profile(profile) => {
-                if let ProfileRecord::Live(profile) = &*profile {
-                    let id = key.as_bytes()[5..].try_into().expect("a profile's key ends with its id");
-                    live.push((ProfileId(id), profile.clone()));
-                }
-            }
-            Value::Fragment(fragment) => drop(fragments.insert(key, fragment)),
-            Value::Checkpoint(_)
-            | Value::Edge(_)
-            | Value::Node(_)
-            | Value::Refusal(_)
-            | Value::Workspace(_) => {}
-        }
-        Ok(())
-    })?;
-    let seen = |sighting: &Option<Sighting>| {
-        sighting.as_ref().map(|sighting| (sighting.at, sighting.message_id.to_string()))
-    };
-    let profiles = live.into_iter().map(|(id, profile)| {
-        let mut merged = Fragment::default();
-        for node in profile.members.iter() {
-            if let Some(fragment) = fragments.get(&Key::fragment(workspace, node)) {
-                merged.merge(fragment);
-            }
-        }
-        let expected = ExpectedProfile {
-            identifiers: profile.members.iter().map(|node| node.identifier.to_text()).collect(),
-            traits: merged.current_traits().map(|(name, value, _)| (name.into(), value.into())).collect(),
-            counts: merged.counts,
-            first: seen(&merged.first),
-            last: seen(&merged.last),
-        };
-        (id, expected)
-    });
-    Ok(profiles.collect())
+    /// Events that had no identifier.
+    pub unidentified: u64,
 }
 
 struct Event {
@@ -126,8 +66,9 @@ struct Event {
 pub struct Reference {
     hash_key: HashKey,
     window_micros: i64,
+    log_time: Timestamp,
     graph: MemoryGraph,
-    rules: HashMap<WorkspaceId, IdentityRules>,
+    versions: HashMap<WorkspaceId, (u64, Arc<IdentityRules>)>,
     deleted: BTreeSet<WorkspaceId>,
     seen: HashMap<(WorkspaceId, SourceId, MessageId), Vec<Timestamp>>,
     by_anchor: BTreeMap<(WorkspaceId, NodeKey), Vec<Event>>,
@@ -137,6 +78,10 @@ pub struct Reference {
     pub projected: BTreeMap<WorkspaceId, u64>,
     /// How many events were duplicates, by workspace.
     pub duplicates: BTreeMap<WorkspaceId, u64>,
+    /// How many events had no identifier, by workspace.
+    pub unidentified: BTreeMap<WorkspaceId, u64>,
+    /// How many commands were refused, by workspace.
+    pub refused: BTreeMap<WorkspaceId, u64>,
 }
 
 impl Reference {
@@ -145,47 +90,57 @@ impl Reference {
         Self {
             hash_key,
             window_micros: 7 * 86_400_000_000,
+            log_time: Timestamp::default(),
             graph: MemoryGraph::new(),
-            rules: HashMap::new(),
+            versions: HashMap::new(),
             deleted: BTreeSet::new(),
             seen: HashMap::new(),
             by_anchor: BTreeMap::new(),
             activations: Vec::new(),
             projected: BTreeMap::new(),
             duplicates: BTreeMap::new(),
+            unidentified: BTreeMap::new(),
+            refused: BTreeMap::new(),
         }
     }
 
     /// Projects the record at this sequence.
     ///
     /// # Panics
-    /// If the record could not have been written by the collector or the admin API.
+    /// If the record could not have been written by the collector or an API.
     pub fn apply(&mut self, sequence: u64, record: &Record) {
         let id = record.envelope.workspace;
+        self.log_time = self.log_time.max(record.envelope.received_at);
         match record.envelope.kind {
             RecordKind::WorkspaceVersion => {
                 let document: Workspace = serde_json::from_slice(&record.payload).expect("a workspace");
-                self.rules.insert(id, document.identity);
+                if self.versions.get(&id).is_none_or(|(version, _)| *version < document.version) {
+                    self.versions.insert(id, (document.version, Arc::new(document.identity)));
+                }
             }
             RecordKind::WorkspaceDeleted => {
                 self.deleted.insert(id);
                 self.graph.remove_workspace(id);
                 self.by_anchor.retain(|(workspace, _), _| *workspace != id);
-                self.projected.remove(&id);
-                self.duplicates.remove(&id);
+                for counts in [&mut self.projected, &mut self.duplicates, &mut self.unidentified] {
+                    counts.remove(&id);
+                }
             }
-            RecordKind::Event(_) if self.deleted.contains(&id) => {}
+            RecordKind::Event(_) | RecordKind::Command if self.deleted.contains(&id) => {}
             RecordKind::Event(kind) => self.event(sequence, kind, record),
+            RecordKind::Command => self.command(sequence, record),
         }
     }
 
     /// What is expected of a workspace's counters.
     pub fn counts(&self, workspace: WorkspaceId) -> Counts {
         let live = |(_, record): &(ProfileId, &ProfileRecord)| matches!(record, ProfileRecord::Live(_));
+        let of = |counts: &BTreeMap<WorkspaceId, u64>| counts.get(&workspace).copied().unwrap_or_default();
         Counts {
             profiles: self.graph.profiles(workspace).filter(live).count() as u64,
-            projected: self.projected.get(&workspace).copied().unwrap_or_default(),
-            duplicates: self.duplicates.get(&workspace).copied().unwrap_or_default(),
+            projected: of(&self.projected),
+            duplicates: of(&self.duplicates),
+            unidentified: of(&self.unidentified),
         }
     }
 
@@ -202,7 +157,7 @@ impl Reference {
                 .collect();
             events.sort_by_key(|event| (event.at, event.message_id.clone(), event.source));
             let mut expected = ExpectedProfile {
-                identifiers: live.members.iter().map(|node| node.identifier.to_text()).collect(),
+                identifiers: live.identifiers().map(|node| node.identifier.to_text()).collect(),
                 first: events.first().map(|event| (event.at, event.message_id.to_string())),
                 last: events.last().map(|event| (event.at, event.message_id.to_string())),
                 ..ExpectedProfile::default()
@@ -241,11 +196,8 @@ impl Reference {
             return;
         }
         seen.push(envelope.received_at);
-        *self.projected.entry(workspace).or_default() += 1;
 
-        let rules = self.rules.get(&workspace).cloned().unwrap_or_default();
-        let members: BTreeMap<String, Box<RawValue>> =
-            serde_json::from_slice(&record.payload).expect("a JSON object");
+        let rules = self.rules(workspace);
         let evidence = Evidence {
             position: Position::at(sequence),
             message_id: message_id.clone(),
@@ -253,71 +205,67 @@ impl Reference {
             received_at: envelope.received_at,
             event_time: envelope.event_time,
         };
-        let identifiers = identifiers(kind, &members);
-        let resolution = resolve(&mut self.graph, workspace, &rules, &self.hash_key, &identifiers, &evidence)
-            .expect("the graph in memory does not fail");
-        if let Some(resolution) = &resolution {
-            let event = Event {
-                sequence,
-                kind,
-                at: envelope.event_time,
-                message_id: message_id.clone(),
-                source: envelope.source,
-                traits: if kind == EventKind::Identify { person_traits(&members) } else { Vec::new() },
-            };
-            self.by_anchor.entry((workspace, resolution.anchor.clone())).or_default().push(event);
+        let whole = serde_json::from_slice(&record.payload).expect("a JSON object");
+        let found = carried::identifiers(kind, &whole, &rules);
+        let context = Context { workspace, rules: &rules, hash_key: &self.hash_key, log_time: self.log_time };
+        let resolution =
+            resolve(&mut self.graph, &context, &found, &evidence).expect("the graph in memory does not fail");
+        self.activations.push(of_event(kind, record, evidence, resolution.as_ref()));
+        let Some(resolution) = resolution else {
+            *self.unidentified.entry(workspace).or_default() += 1;
+            return;
+        };
+        *self.projected.entry(workspace).or_default() += 1;
+        if !resolution.merged.is_empty() {
+            self.activations.push(merged(sequence, record, &resolution));
         }
-        self.activations.push(activation(kind, record, evidence, resolution));
+        let members: BTreeMap<String, Box<RawValue>> =
+            serde_json::from_slice(&record.payload).expect("a JSON object");
+        let event = Event {
+            sequence,
+            kind,
+            at: envelope.event_time,
+            message_id,
+            source: envelope.source,
+            traits: if kind == EventKind::Identify { person_traits(&members) } else { Vec::new() },
+        };
+        self.by_anchor.entry((workspace, resolution.anchor)).or_default().push(event);
     }
-}
 
-fn activation(
-    event_kind: EventKind,
-    record: &Record,
-    evidence: Evidence,
-    resolution: Option<Resolution>,
-) -> Activation {
-    let members = resolution.iter().flat_map(|resolution| resolution.members.iter());
-    Activation {
-        header: ActivationHeader {
-            workspace: record.envelope.workspace,
-            position: evidence.position,
-            ordinal: 0,
-            identifiers: members.map(|node| node.identifier.clone()).collect(),
-            profile: resolution.as_ref().map(|resolution| resolution.profile),
-            event_kind,
-            source: evidence.source,
-            message_id: evidence.message_id,
-            received_at: evidence.received_at,
-            event_time: evidence.event_time,
-        },
-        event: record.payload.clone(),
+    fn command(&mut self, sequence: u64, record: &Record) {
+        let workspace = record.envelope.workspace;
+        let command = Command::decode(&record.payload).expect("a command");
+        let rules = self.rules(workspace);
+        let context = Context { workspace, rules: &rules, hash_key: &self.hash_key, log_time: self.log_time };
+        let order = Ordered {
+            position: Position::at(sequence),
+            at: record.envelope.received_at,
+            by: &command.by,
+            reason: command.reason.as_deref(),
+        };
+        let graph = &mut self.graph;
+        let is_refused = match &command.action {
+            Action::Unmerge { who, target, retake } => {
+                let retake = if *retake { Retake::Again } else { Retake::Keep };
+                let parted = unmerge(graph, &context, who, target, retake, &order).expect("memory");
+                self.activations.extend(parted.iter().flat_map(|parted| split(sequence, record, parted)));
+                parted.is_err()
+            }
+            Action::Link { .. } | Action::Remove { .. } | Action::Move { .. } => {
+                hand_over(graph, &context, &command.action, &order).expect("memory").is_err()
+            }
+            Action::Rebuild => {
+                let news = rebuilt::rebuild(graph, &context);
+                self.activations.extend(of_rebuild(sequence, record, graph, news));
+                false
+            }
+        };
+        *self.refused.entry(workspace).or_default() += u64::from(is_refused);
     }
-}
 
-fn identifiers(kind: EventKind, members: &BTreeMap<String, Box<RawValue>>) -> Vec<Identifier> {
-    let text = |members: &BTreeMap<String, Box<RawValue>>, name: &str| {
-        serde_json::from_str::<String>(members.get(name)?.get()).ok()
-    };
-    let mut emails = Vec::new();
-    if kind == EventKind::Identify {
-        emails.extend(text(&object(members, "traits").unwrap_or_default(), "email"));
+    fn rules(&self, workspace: WorkspaceId) -> Arc<IdentityRules> {
+        self.versions.get(&workspace).map(|(_, rules)| Arc::clone(rules)).unwrap_or_default()
     }
-    let context = object(members, "context").unwrap_or_default();
-    emails.extend(text(&object(&context, "traits").unwrap_or_default(), "email"));
-
-    let mut found = Vec::new();
-    let user_id = text(members, "userId").map(|value| (Namespace::USER_ID, value));
-    let emails = emails.into_iter().map(|value| (Namespace::EMAIL, value));
-    let anonymous_id = text(members, "anonymousId").map(|value| (Namespace::ANONYMOUS_ID, value));
-    for (namespace, value) in user_id.into_iter().chain(emails).chain(anonymous_id) {
-        if let Ok(identifier) = Identifier::parse(namespace, &value)
-            && !found.contains(&identifier)
-        {
-            found.push(identifier);
-        }
-    }
-    found
 }
 
 fn person_traits(members: &BTreeMap<String, Box<RawValue>>) -> Vec<(String, Option<String>)> {

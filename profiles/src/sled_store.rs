@@ -12,8 +12,9 @@
 //! `apply_batch` holds a lock that every `get` waits for, so changes go in batches of [`BATCH_OPERATIONS`].
 
 use crate::key::{Key, Tag};
-use crate::store::{Change, Store, StoreError};
+use crate::store::{Change, Entries, Store, StoreError};
 use std::fs::File;
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use tributary_eventlog::fail_points::crash_point;
@@ -49,8 +50,12 @@ impl SledStore {
     }
 
     fn parts_of(&self, key: &Key) -> Result<u32, StoreError> {
-        // Only these grow with what clients send.
-        if !matches!(Tag::of(key.as_bytes()), Some(Tag::Fragment | Tag::Profile)) {
+        // Only these grow with what clients send and admins order.
+        let grows = matches!(
+            Tag::of(key.as_bytes()),
+            Some(Tag::Fragment | Tag::Profile | Tag::History | Tag::Partition | Tag::Workspace)
+        );
+        if !grows {
             return Ok(0);
         }
         let header = self.db.get(key.as_bytes())?;
@@ -67,6 +72,17 @@ impl SledStore {
             value.extend_from_slice(&part);
         }
         if crc32fast::hash(&value) == sum { Ok(value) } else { Err(StoreError::Incomplete) }
+    }
+
+    /// The next entry that is no part of another.
+    fn next_of(&self, entries: &mut sled::Iter) -> Result<Option<(Key, Vec<u8>)>, StoreError> {
+        while let Some((key, stored)) = guarded(|| Ok(entries.next().transpose()?))? {
+            if key.get(4) != Some(&PART_TAG) {
+                let value = guarded(|| self.whole(&key, &stored))?;
+                return Ok(Some((Key::from_stored(&key), value)));
+            }
+        }
+        Ok(None)
     }
 
     /// Adds the operations of one change.
@@ -128,20 +144,9 @@ impl Store for SledStore {
         })
     }
 
-    fn scan(
-        &self,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(Key, Vec<u8>) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn entries(&self, prefix: &[u8]) -> Entries<'_> {
         let mut entries = self.db.scan_prefix(prefix);
-        // What `visit` does is not sled's, and is not caught.
-        while let Some((key, stored)) = guarded(|| Ok(entries.next().transpose()?))? {
-            if key.get(4) != Some(&PART_TAG) {
-                let value = guarded(|| self.whole(&key, &stored))?;
-                visit(Key::from_stored(&key), value)?;
-            }
-        }
-        Ok(())
+        Box::new(iter::from_fn(move || self.next_of(&mut entries).transpose()))
     }
 
     fn make_durable(&self) -> Result<(), StoreError> {

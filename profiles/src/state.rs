@@ -4,31 +4,33 @@
 //! checkpoint on its way into the store), a bounded cache of unchanged entries, and the store. A changed entry
 //! leaves memory only once the store has it. There is one writer, the projector; it publishes whole batches,
 //! so a reader sees a batch of events either not at all or in full (an entry at a time).
+//!
+//! Beside the entries it keeps what is made from them and shared by the writer and its readers: merged views,
+//! partitions, compiled rules, and the results of commands.
+
+mod prefixes;
+mod view;
+
+pub(crate) use prefixes::Prefixes;
+pub use view::{View, Views};
 
 use crate::codec::Value;
 use crate::key::{Key, Tag};
+use crate::machine::CommandResults;
+use crate::rules::RulesCache;
 use crate::store::{Store, StoreError};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use tributary_identity::LiveProfile;
-use tributary_model::{Fragment, ProfileId, WorkspaceId};
+use tributary_identity::{Partition, Partitions};
+use tributary_model::{ProfileId, WorkspaceId};
+use view::ViewWeight;
 
 /// Changed entries by key; `None` is a removed one.
 pub type Changes = FxHashMap<Key, Option<Value>>;
-
-/// A profile with its fragments merged: what a read of the profile answers from.
-#[derive(Debug, Clone)]
-pub struct View {
-    /// The profile.
-    pub profile: Arc<LiveProfile>,
-    /// The merge of its members' fragments.
-    pub merged: Fragment,
-}
-
-/// Merged views touched by a batch: the new view, or `None` where it has to be made again.
-pub type Views = FxHashMap<(WorkspaceId, ProfileId), Option<Arc<View>>>;
 
 #[derive(Clone)]
 struct ValueWeight;
@@ -39,39 +41,34 @@ impl Weighter<Key, Value> for ValueWeight {
     }
 }
 
-#[derive(Clone)]
-struct ViewWeight;
-
-impl Weighter<(WorkspaceId, ProfileId), Arc<View>> for ViewWeight {
-    fn weight(&self, _: &(WorkspaceId, ProfileId), view: &Arc<View>) -> u64 {
-        let traits = view.merged.traits.iter();
-        500 + traits
-            .map(|(name, entry)| 200 + name.len() as u64 + entry.value.as_ref().map_or(0, |v| v.len()) as u64)
-            .sum::<u64>()
-    }
-}
-
-#[derive(Default)]
 struct Layers {
     dirty: Changes,
     applying: Arc<Changes>,
+    store: Arc<dyn Store>,
     /// Counts published batches, so that a reader knows whether a view it made is still of today.
     published: u64,
 }
+
+/// How often a scan is begun anew that met a value of several parts while a checkpoint replaced it.
+const SCANS_MAX: usize = 8;
 
 /// The state, shared by the projector and its readers.
 pub struct State {
     layers: RwLock<Layers>,
     clean: Cache<Key, Value, ValueWeight>,
     views: Cache<(WorkspaceId, ProfileId), Arc<View>, ViewWeight>,
-    store: Arc<dyn Store>,
+    /// Those that were asked for; locked after `layers`, if both are.
+    partitions: RwLock<FxHashMap<WorkspaceId, Arc<Partitions>>>,
+    rules: RulesCache,
+    results: Arc<CommandResults>,
 }
 
 impl State {
     /// The state in this store, with caches of so many bytes (about) for entries and for merged views.
     pub fn new(store: Arc<dyn Store>, entry_cache_bytes: u64, view_cache_bytes: u64) -> Self {
+        let layers = Layers { dirty: Changes::default(), applying: Arc::default(), store, published: 0 };
         Self {
-            layers: RwLock::default(),
+            layers: RwLock::new(layers),
             clean: Cache::with_weighter(
                 usize::try_from(entry_cache_bytes / 600).unwrap_or(usize::MAX).max(100),
                 entry_cache_bytes,
@@ -82,13 +79,43 @@ impl State {
                 view_cache_bytes,
                 ViewWeight,
             ),
-            store,
+            partitions: RwLock::default(),
+            rules: RulesCache::new(),
+            results: Arc::default(),
         }
     }
 
     /// The store below.
-    pub fn store(&self) -> &Arc<dyn Store> {
-        &self.store
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.read().store)
+    }
+
+    /// The compiled rules of workspaces.
+    pub(crate) fn rules(&self) -> &RulesCache {
+        &self.rules
+    }
+
+    /// What became of commands.
+    pub fn results(&self) -> &Arc<CommandResults> {
+        &self.results
+    }
+
+    /// Puts another store in the place of the one below, and forgets everything that was made from that. Whoever
+    /// reads from the old one at this moment ends with what it says.
+    ///
+    /// # Panics
+    /// If something awaits a checkpoint: it would be lost, or come into the wrong store.
+    pub(crate) fn swap_store(&self, store: Arc<dyn Store>) {
+        let mut layers = self.write();
+        assert!(
+            layers.dirty.is_empty() && layers.applying.is_empty(),
+            "a store is left only once it has everything"
+        );
+        layers.store = store;
+        layers.published += 1;
+        self.clean.clear();
+        self.views.clear();
+        self.partitions_mut().clear();
     }
 
     /// An entry as published, for readers.
@@ -132,17 +159,98 @@ impl State {
             keys.push(key);
             Ok(())
         };
-        self.store.scan(&workspace.0.to_be_bytes(), collect)?;
+        self.store().scan(&workspace.0.to_be_bytes(), collect)?;
         let layers = self.read();
         let in_memory = layers.dirty.keys().chain(layers.applying.keys());
         keys.extend(in_memory.filter(|key| key.is_of(workspace)).cloned());
         Ok(keys)
     }
 
-    /// Makes a batch visible. `views` names every profile that the batch touched.
+    /// The entries of a workspace under a tag whose keys go on with one of these prefixes, in the order of keys. No
+    /// prefix may be the beginning of another; an empty one alone finds all.
+    ///
+    /// It walks over everything that awaits a checkpoint, so this is nothing to be done for each event.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(crate) fn entries_with(
+        &self,
+        workspace: WorkspaceId,
+        tag: Tag,
+        prefixes: &[Vec<u8>],
+    ) -> Result<Vec<(Key, Value)>, StoreError> {
+        let wanted = Prefixes::new(workspace, tag, prefixes);
+        let mut scans = 1;
+        loop {
+            match self.scan(tag, &wanted) {
+                // A value of several parts was met while a checkpoint replaced it.
+                Err(StoreError::Incomplete | StoreError::Codec(_)) if scans < SCANS_MAX => scans += 1,
+                found => return found,
+            }
+        }
+    }
+
+    fn scan(&self, tag: Tag, wanted: &Prefixes) -> Result<Vec<(Key, Value)>, StoreError> {
+        // Memory first: what a checkpoint brings into the store meanwhile would be missed the other way round.
+        let mut found: BTreeMap<Key, Option<Value>> = BTreeMap::new();
+        let store = {
+            let layers = self.read();
+            for (key, value) in layers.applying.iter().chain(&layers.dirty) {
+                if wanted.fit(key) {
+                    found.insert(key.clone(), value.clone());
+                }
+            }
+            Arc::clone(&layers.store)
+        };
+        for prefix in wanted.iter() {
+            store.scan(prefix, &mut |key, bytes| {
+                if let Entry::Vacant(place) = found.entry(key) {
+                    place.insert(Some(Value::decode(tag, &bytes)?));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found.into_iter().filter_map(|(key, value)| Some((key, value?))).collect())
+    }
+
+    /// The partitions of a workspace.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(crate) fn partitions(&self, workspace: WorkspaceId) -> Result<Arc<Partitions>, StoreError> {
+        let known = self.partitions.read().unwrap_or_else(PoisonError::into_inner).get(&workspace).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let published = self.published();
+        let entries = self.entries_with(workspace, Tag::Partition, &[Vec::new()])?;
+        let mut stored: Vec<Partition> = Vec::with_capacity(entries.len());
+        for (_, value) in entries {
+            if let Value::Partition(partition) = value {
+                stored.push(Partition::clone(&partition));
+            }
+        }
+        let made = Arc::new(Partitions::new(stored));
+        let layers = self.read();
+        // `publish` holds the write lock while it forgets partitions, so none can slip in between.
+        if layers.published == published {
+            self.partitions_mut().insert(workspace, Arc::clone(&made));
+        }
+        Ok(made)
+    }
+
+    /// Makes a batch visible that changes no partitions. `views` names every profile that the batch touched.
     pub(crate) fn publish(&self, changes: Changes, views: Views) {
+        self.publish_parting(changes, views, &[]);
+    }
+
+    /// Makes a batch visible. `parted` names every workspace whose partitions it changes.
+    pub(crate) fn publish_parting(&self, changes: Changes, views: Views, parted: &[WorkspaceId]) {
         let mut layers = self.write();
         layers.published += 1;
+        if !parted.is_empty() {
+            self.partitions_mut().retain(|workspace, _| !parted.contains(workspace));
+        }
         if layers.dirty.is_empty() {
             layers.dirty = changes;
         } else {
@@ -225,7 +333,7 @@ impl State {
 
     fn load(&self, key: &Key) -> Result<Option<Value>, StoreError> {
         let tag = Tag::of(key.as_bytes()).expect("keys are built with a tag");
-        match self.store.get(key)? {
+        match self.store().get(key)? {
             Some(bytes) => Ok(Some(Value::decode(tag, &bytes)?)),
             None => Ok(None),
         }
@@ -237,5 +345,9 @@ impl State {
 
     fn write(&self) -> RwLockWriteGuard<'_, Layers> {
         self.layers.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn partitions_mut(&self) -> RwLockWriteGuard<'_, FxHashMap<WorkspaceId, Arc<Partitions>>> {
+        self.partitions.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,10 +2,15 @@
 
 use crate::key::Key;
 use std::collections::BTreeMap;
+use std::iter;
+use std::ops::Bound;
 use std::sync::{PoisonError, RwLock};
 
 /// A change of one entry: its new stored value, or `None` to remove it.
 pub type Change = (Key, Option<Vec<u8>>);
+
+/// Entries one by one, in the order of keys; nothing comes behind an error.
+pub type Entries<'a> = Box<dyn Iterator<Item = Result<(Key, Vec<u8>), StoreError>> + 'a>;
 
 /// The state store failed. Its content can be made again from a snapshot and the log.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +46,10 @@ pub trait Store: Send + Sync + 'static {
     /// If the store fails; some changes may have been made.
     fn apply(&self, changes: &[Change]) -> Result<(), StoreError>;
 
+    /// Every entry whose key begins with `prefix`, in the order of keys. What others change meanwhile may be met
+    /// or not.
+    fn entries(&self, prefix: &[u8]) -> Entries<'_>;
+
     /// Calls `visit` with every entry whose key begins with `prefix`, in the order of keys.
     ///
     /// # Errors
@@ -49,7 +58,13 @@ pub trait Store: Send + Sync + 'static {
         &self,
         prefix: &[u8],
         visit: &mut dyn FnMut(Key, Vec<u8>) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError>;
+    ) -> Result<(), StoreError> {
+        for entry in self.entries(prefix) {
+            let (key, value) = entry?;
+            visit(key, value)?;
+        }
+        Ok(())
+    }
 
     /// Returns once everything applied so far survives a loss of power.
     ///
@@ -78,19 +93,15 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn scan(
-        &self,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(Key, Vec<u8>) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        for (key, value) in entries.range(Key::from_stored(prefix)..) {
-            if !key.as_bytes().starts_with(prefix) {
-                break;
-            }
-            visit(key.clone(), value.clone())?;
-        }
-        Ok(())
+    fn entries(&self, prefix: &[u8]) -> Entries<'_> {
+        let prefix = prefix.to_vec();
+        let mut from = Bound::Included(Key::from_stored(&prefix));
+        Box::new(iter::from_fn(move || {
+            let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            let (key, value) = entries.range((from.clone(), Bound::Unbounded)).next()?;
+            from = Bound::Excluded(key.clone());
+            key.as_bytes().starts_with(&prefix).then(|| Ok((key.clone(), value.clone())))
+        }))
     }
 
     fn make_durable(&self) -> Result<(), StoreError> {

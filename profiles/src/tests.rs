@@ -1,126 +1,35 @@
 //! Properties of projection, against the slow reference and through real sled, redo records and indexes.
 
 mod away;
+mod identity;
+mod preview;
+mod rebuild;
+mod sketch;
 
 use crate::checkpoint::write_now;
 use crate::generation::{Generation, StatePaths};
 use crate::key::Key;
-use crate::machine::Machine;
+use crate::machine::{Applied, Machine};
 use crate::projector::{Projector, ProjectorError, ProjectorOptions, ProjectorParts, check_end};
 use crate::reader::ProfileReader;
 use crate::reference::{self, ExpectedProfile, Reference};
 use crate::state::State;
 use bytes::Bytes;
 use proptest::prelude::*;
+use sketch::{Sketch, event, log, records, step};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tributary_eventlog::index::{EventOrder, EventQuery, IndexOptions, Indexes};
 use tributary_eventlog::{EventLog, MemoryLog};
-use tributary_model::event::AcceptedEvent;
 use tributary_model::{
-    Activation, EventKind, HashKey, Identifier, Marks, MessageId, ProfileId, Record, SourceId, Timestamp,
-    WorkspaceId,
+    Activation, EventKind, HashKey, Identifier, Namespace, NodeKey, ProfileId, Record, Timestamp, WorkspaceId,
 };
 
 const CACHE: u64 = 10 << 20;
 const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
-const HOUR: i64 = 3_600_000_000;
-
-/// What an event is made of; small pools, so that everything collides.
-#[derive(Debug, Clone)]
-struct Sketch {
-    workspace: u32,
-    source: u32,
-    kind: EventKind,
-    user: Option<u8>,
-    email: Option<u8>,
-    device: Option<u8>,
-    message: u8,
-    /// Hours since the event before arrived; may be negative, as clocks are.
-    later: i16,
-    /// Hours before arrival.
-    age: u8,
-    traits: Vec<(u8, Option<u8>)>,
-}
-
-fn sketch() -> impl Strategy<Value = Sketch> {
-    let ids = (proptest::option::of(0..4u8), proptest::option::of(0..4u8), proptest::option::of(0..9u8));
-    let kind = prop_oneof![
-        4 => Just(EventKind::Identify),
-        4 => Just(EventKind::Track),
-        1 => Just(EventKind::Page),
-        1 => Just(EventKind::Group),
-        1 => Just(EventKind::Alias),
-    ];
-    let traits = proptest::collection::vec((0..4u8, proptest::option::of(0..5u8)), 0..4);
-    let later = prop_oneof![8 => 0..3i16, 1 => -2..0i16, 1 => 100..200i16];
-    (1..3u32, 1..3u32, kind, ids, 0..40u8, later, 0..50u8, traits).prop_map(
-        |(workspace, source, kind, (user, email, device), message, later, age, traits)| Sketch {
-            workspace,
-            source,
-            kind,
-            // Every event has at least one of the two.
-            user: user.or(if device.is_none() { Some(0) } else { None }),
-            email,
-            device,
-            message,
-            later,
-            age,
-            traits,
-        },
-    )
-}
-
-/// The record of a sketch, and the time of its arrival.
-fn record(sketch: &Sketch, received_at: Timestamp) -> Bytes {
-    let mut body =
-        serde_json::json!({"type": sketch.kind.name(), "messageId": format!("m{}", sketch.message)});
-    if let Some(user) = sketch.user {
-        body["userId"] = format!("u{user}").into();
-    }
-    if let Some(device) = sketch.device {
-        body["anonymousId"] = format!("d{device}").into();
-    }
-    let mut traits = serde_json::Map::new();
-    for (name, value) in &sketch.traits {
-        traits.insert(format!("t{name}"), value.map_or(serde_json::Value::Null, Into::into));
-    }
-    if let Some(email) = sketch.email {
-        let place = if sketch.kind == EventKind::Identify {
-            &mut traits
-        } else {
-            body["context"] = serde_json::json!({"traits": {}});
-            body["context"]["traits"].as_object_mut().expect("just made")
-        };
-        place.insert("email".into(), format!("E{email}@x.y").into());
-    }
-    body["traits"] = traits.into();
-    let event = AcceptedEvent {
-        workspace: WorkspaceId(sketch.workspace),
-        workspace_version: 1,
-        source: SourceId(sketch.source),
-        kind: sketch.kind,
-        message_id: MessageId::parse(&format!("m{}", sketch.message)).expect("a message id"),
-        received_at,
-        event_time: received_at.plus_micros(-i64::from(sketch.age) * HOUR),
-        marks: Marks::default(),
-        anchor_hash: None,
-        payload: body.to_string().into(),
-    };
-    Record::from_event(event).encode()
-}
-
-fn records(sketches: &[Sketch]) -> Vec<Bytes> {
-    let mut now = START;
-    let mut made = Vec::new();
-    for sketch in sketches {
-        now = now.plus_micros(i64::from(sketch.later) * HOUR);
-        made.push(record(sketch, now));
-    }
-    made
-}
+const WORKSPACES: [WorkspaceId; 2] = [WorkspaceId(1), WorkspaceId(2)];
 
 fn hash_key() -> HashKey {
     HashKey::derive(b"a test's root key")
@@ -146,7 +55,7 @@ fn open_indexes(directory: &Path) -> Arc<Indexes> {
 
 /// Every profile of a workspace as it is stored.
 fn stored_profiles(state: &State, workspace: WorkspaceId) -> BTreeMap<ProfileId, ExpectedProfile> {
-    reference::stored_profiles(&**state.store(), workspace).expect("readable")
+    reference::stored_profiles(&*state.store(), workspace).expect("readable")
 }
 
 /// Everything in the store, byte for byte.
@@ -209,7 +118,8 @@ fn run_until_crash(directory: &Path, records: &[Bytes], to: usize, checkpoints: 
         machine.index_only(at as u64, 0, record).expect("indexed");
     }
     for (at, record) in records.iter().enumerate().take(to).skip(next) {
-        machine.apply(at as u64, 0, record).expect("applied");
+        let applied = machine.apply(at as u64, 0, record).expect("applied");
+        assert_eq!(applied, Applied::Done, "no rebuild is among the steps");
         if checkpoints.contains(&at) {
             let _activations = machine.publish();
             write_now(&mut generation.checkpointer, &state, machine.checkpoint()).expect("written");
@@ -223,32 +133,35 @@ fn run_until_crash(directory: &Path, records: &[Bytes], to: usize, checkpoints: 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// For any events: what the projector stores and writes is what the slow reference says, two workspaces
-    /// with equal identifiers included, and profiles read back through the reader.
+    /// For any events, commands and rules: what the projector stores and writes is what the slow reference says, two
+    /// workspaces with equal identifiers included, and profiles read back through the reader.
     #[test]
-    fn projection_agrees_with_the_reference(sketches in proptest::collection::vec(sketch(), 1..120)) {
+    fn projection_agrees_with_the_reference(steps in proptest::collection::vec(step(), 1..120)) {
         let directory = tempfile::tempdir().expect("a directory");
-        let records = records(&sketches);
+        let records = log(&steps);
         let (events, written) = (Arc::new(MemoryLog::new()), Arc::new(MemoryLog::new()));
         append(&*events, records.clone());
         let expected = reference(&records);
 
         let projector = start_projector(directory.path(), &events, &written);
         projector.stop().expect("a clean stop");
-        for workspace in [WorkspaceId(1), WorkspaceId(2)] {
+        for workspace in WORKSPACES {
             prop_assert_eq!(stored_profiles(projector.state(), workspace), expected.profiles(workspace));
+            let counts = reference::stored_counts(&*projector.state().store(), workspace).expect("readable");
+            prop_assert_eq!(counts, expected.counts(workspace));
         }
         prop_assert_eq!(activations(&*written), expected.activations);
     }
 
-    /// For any events: the same log gives byte-equal state and the same activations, however the run was cut,
-    /// by stops and by crashes with and without checkpoints and index writes before them.
+    /// For any events, commands and rules: the same log gives byte-equal state and the same activations, however the
+    /// run was cut, by stops and by crashes with and without checkpoints and index writes before them; and every
+    /// event is found, in whatever epoch its identifier was.
     #[test]
     fn restarts_change_nothing(
-        sketches in proptest::collection::vec(sketch(), 1..60),
+        steps in proptest::collection::vec(step(), 1..60),
         cuts in proptest::collection::vec((0..60usize, proptest::collection::btree_set(0..60usize, 0..4)), 0..3),
     ) {
-        let records = records(&sketches);
+        let records = log(&steps);
         let whole = tempfile::tempdir().expect("a directory");
         let (events, undisturbed) = (Arc::new(MemoryLog::new()), Arc::new(MemoryLog::new()));
         append(&*events, records.clone());
@@ -272,12 +185,15 @@ proptest! {
         // The crashes above wrote no activations, so only what came after the last checkpoint is there.
         let (all, got) = (activations(&*undisturbed), activations(&*written));
         prop_assert!(all.ends_with(&got), "no activation is doubled or out of order");
+        let indexes = open_indexes(cut.path());
+        let reader = ProfileReader::new(Arc::clone(again.state()), indexes, part, hash_key());
+        check_reads(&reader, &reference(&records))?;
     }
 
     /// Where no limit is reached: any order of arrival and any repetition gives the same profile.
     #[test]
     fn order_and_repetition_do_not_matter(
-        sketches in proptest::collection::vec(sketch(), 1..40).prop_flat_map(|sketches| {
+        sketches in proptest::collection::vec(sketch::sketch(), 1..40).prop_flat_map(|sketches| {
             let made: Vec<Sketch> = sketches
                 .into_iter()
                 .enumerate()
@@ -288,6 +204,7 @@ proptest! {
                     user: Some(0),
                     email: sketch.email.map(|_| 0),
                     device: sketch.device.map(|device| device % 3),
+                    previous: None,
                     message: at as u8,
                     later: 0,
                     ..sketch
@@ -317,69 +234,79 @@ proptest! {
 
     /// Events of a profile come newest first, each once, over all its fragments.
     #[test]
-    fn events_of_a_profile_are_found(sketches in proptest::collection::vec(sketch(), 1..80)) {
+    fn events_of_a_profile_are_found(steps in proptest::collection::vec(step(), 1..80)) {
         let directory = tempfile::tempdir().expect("a directory");
-        let records = records(&sketches);
+        let records = log(&steps);
         let (events, written) = (Arc::new(MemoryLog::new()), Arc::new(MemoryLog::new()));
         append(&*events, records.clone());
         let expected = reference(&records);
-        let options = ProjectorOptions::new(StatePaths::within(directory.path()));
-        let indexes = open_indexes(directory.path());
-        let parts = ProjectorParts {
-            events: events.clone(),
-            activations: written,
-            indexes: Arc::clone(&indexes),
-            hash_key: hash_key(),
-        };
-        let projector = Projector::start(options, parts, |error| panic!("{error}")).expect("it starts");
-        let end = records.len() as u64;
-        let mut progress = projector.progress();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        runtime.block_on(progress.wait_for(|progress| progress.visible == end)).expect("it goes on");
-
-        let reader = ProfileReader::new(Arc::clone(projector.state()), indexes, events, hash_key());
-        for workspace in [WorkspaceId(1), WorkspaceId(2)] {
-            for (id, profile) in expected.profiles(workspace) {
-                for text in &profile.identifiers {
-                    let (namespace, value) = text.split_once(':').expect("an identifier's text");
-                    let found = reader.find(workspace, namespace, value).expect("readable").expect("known");
-                    prop_assert_eq!(found.id, id);
-                    prop_assert_eq!(found.view.merged.counts, profile.counts);
-                    let query = EventQuery {
-                        start: None,
-                        end: None,
-                        order: EventOrder::Newest,
-                        after: None,
-                        limit: 1000,
-                        first_sequence: 0,
-                    };
-                    let got = reader.events(workspace, &found.view.profile, query).expect("readable");
-                    let got: Vec<u64> = got.iter().map(|entry| entry.sequence).collect();
-                    prop_assert_eq!(got, expected.events_of(workspace, &found.view.profile.members));
-                }
-                let by_id = reader.find(workspace, "profile_id", &id.to_string()).expect("readable");
-                prop_assert_eq!(by_id.map(|found| found.id), Some(id));
-            }
-        }
+        let (projector, reader) = running(directory.path(), &events, &written);
+        check_reads(&reader, &expected)?;
         projector.stop().expect("a clean stop");
     }
+}
+
+/// A projector that has read the whole log and runs on, and a reader of what it made.
+fn running(
+    directory: &Path,
+    events: &Arc<MemoryLog>,
+    written: &Arc<MemoryLog>,
+) -> (Projector, ProfileReader) {
+    let indexes = open_indexes(directory);
+    let parts = ProjectorParts {
+        events: Arc::clone(events) as Arc<dyn EventLog>,
+        activations: Arc::clone(written) as Arc<dyn EventLog>,
+        indexes: Arc::clone(&indexes),
+        hash_key: hash_key(),
+    };
+    let options = ProjectorOptions::new(StatePaths::within(directory));
+    let projector = Projector::start(options, parts, |error| panic!("{error}")).expect("it starts");
+    wait_for(&projector, events.bounds().end);
+    let events = Arc::clone(events) as Arc<dyn EventLog>;
+    let reader = ProfileReader::new(Arc::clone(projector.state()), indexes, events, hash_key());
+    (projector, reader)
+}
+
+/// Waits until everything before this sequence is visible.
+fn wait_for(projector: &Projector, end: u64) {
+    let mut progress = projector.progress();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(progress.wait_for(|progress| progress.visible >= end)).expect("it goes on");
+}
+
+/// Every profile is found by each of its identifiers and by its id, with its own events.
+fn check_reads(reader: &ProfileReader, expected: &Reference) -> Result<(), TestCaseError> {
+    for workspace in WORKSPACES {
+        for (id, profile) in expected.profiles(workspace) {
+            for text in &profile.identifiers {
+                let (namespace, value) = text.split_once(':').expect("an identifier's text");
+                let found = reader.find(workspace, namespace, value).expect("readable").expect("known");
+                prop_assert_eq!(found.id, id);
+            }
+            let found = reader.find(workspace, "profile_id", &id.to_string()).expect("readable");
+            let found = found.expect("a live profile is found by its id");
+            prop_assert_eq!(found.id, id);
+            prop_assert_eq!(found.view.merged.counts, profile.counts);
+            let query = EventQuery {
+                start: None,
+                end: None,
+                order: EventOrder::Newest,
+                after: None,
+                limit: 1000,
+                first_sequence: 0,
+            };
+            let got = reader.events(workspace, &found.view.profile, query).expect("readable");
+            let got: Vec<u64> = got.iter().map(|entry| entry.sequence).collect();
+            prop_assert_eq!(got, expected.events_of(workspace, &found.view.profile.members));
+        }
+    }
+    Ok(())
 }
 
 /// Requests overlap: the copy that comes first in the log may have arrived a moment after the other.
 #[test]
 fn a_repeat_is_known_though_it_arrived_earlier() {
-    let sketch = |later| Sketch {
-        workspace: 1,
-        source: 1,
-        kind: EventKind::Track,
-        user: Some(1),
-        email: None,
-        device: None,
-        message: 1,
-        later,
-        age: 0,
-        traits: Vec::new(),
-    };
+    let sketch = |later| Sketch { user: Some(1), later, ..event(1) };
     let directory = tempfile::tempdir().expect("a directory");
     let (events, written) = (Arc::new(MemoryLog::new()), Arc::new(MemoryLog::new()));
     append(&*events, records(&[sketch(30), sketch(-2)]));
@@ -408,35 +335,13 @@ fn a_log_that_lost_its_end_is_refused() {
 }
 
 fn sketch_of(message: u8) -> Sketch {
-    Sketch {
-        workspace: 1,
-        source: 1,
-        kind: EventKind::Track,
-        user: Some(1),
-        email: None,
-        device: None,
-        message,
-        later: 1,
-        age: 0,
-        traits: Vec::new(),
-    }
+    Sketch { user: Some(1), ..event(message) }
 }
 
 /// Ids of profiles that were merged away keep finding the profile, also after several merges.
 #[test]
 fn merged_away_ids_keep_resolving() {
-    let event = |kind, user: Option<u8>, device: Option<u8>, message| Sketch {
-        workspace: 1,
-        source: 1,
-        kind,
-        user,
-        email: None,
-        device,
-        message,
-        later: 1,
-        age: 0,
-        traits: Vec::new(),
-    };
+    let event = |kind, user, device, message| Sketch { kind, user, device, ..event(message) };
     let sketches = [
         event(EventKind::Track, None, Some(1), 1),
         event(EventKind::Track, None, Some(2), 2),
@@ -454,8 +359,8 @@ fn merged_away_ids_keep_resolving() {
     let key = hash_key();
     let mut ids = BTreeSet::new();
     for device in ["d1", "d2", "d3"] {
-        let identifier = Identifier::parse(tributary_model::Namespace::ANONYMOUS_ID, device).expect("an id");
-        let node = tributary_model::NodeKey::first_epoch(identifier);
+        let identifier = Identifier::parse(Namespace::ANONYMOUS_ID, device).expect("an id");
+        let node = NodeKey::first_epoch(identifier);
         let created = key.profile_id(WorkspaceId(1), &node).to_string();
         let found = reader.find(WorkspaceId(1), "profile_id", &created).expect("readable").expect("known");
         assert_eq!(found.view.profile.members.len(), 4, "{device}");

@@ -232,6 +232,9 @@ fn write_context(json: &mut Json, device: &Device, email: Option<&str>, content:
             json.text("namespace", "example.shop.app");
             json.close();
             json.open("device");
+            if let Some(id) = &device.hardware_id {
+                json.text("id", id);
+            }
             json.text("manufacturer", "Apple");
             json.text("model", PHONES[device.model]);
             json.text("type", "ios");

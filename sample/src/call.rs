@@ -72,6 +72,9 @@ pub struct Call {
     pub body: String,
     /// The true person behind it, counted from 0.
     pub person: u64,
+    /// The device that it was made on: its hardware's id where the SDK tells one, else its `anonymousId`. A till has no
+    /// id of its own: a receipt stands for one, else it is `None`.
+    pub device: Option<String>,
     /// Where it comes from.
     pub channel: Channel,
     /// Which call it is.

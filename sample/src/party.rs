@@ -1,4 +1,4 @@
-//! One party at a time: a person, or two of a family, going through the day.
+//! One party at a time: a person, or several who share something, going through the day.
 //!
 //! A party only ever appends: what it does later is posted later. So within a party the order of posting is
 //! the order of the scenario, and its count of profiles can be reasoned step by step.
@@ -209,6 +209,7 @@ impl Visit {
         Call {
             body: render(random, &self.device, claim, at, content),
             person: self.person.index,
+            device: self.device.id().map(str::to_owned),
             channel: self.device.channel,
             kind: content.kind(self.device.channel),
             sending: Sending::First,

@@ -11,6 +11,7 @@ pub(crate) enum Purpose {
     Person,
     Wave,
     Tablet,
+    Crowd,
 }
 
 /// The random numbers of one thing of the day.
@@ -49,6 +50,11 @@ impl Person {
         }
     }
 
+    /// The person's mobile number, as people write one.
+    pub(crate) fn phone_number(&self) -> String {
+        format!("+49 151 {:08}", self.index % 100_000_000)
+    }
+
     /// A further address of the same person.
     pub(crate) fn further_email(&self) -> String {
         format!("new.{}", self.email)
@@ -74,6 +80,8 @@ pub(crate) struct Device {
     pub(crate) channel: Channel,
     /// The `anonymousId` of its calls. A till has none of its own: one for each receipt, where a receipt asks for it.
     pub(crate) anonymous_id: Option<String>,
+    /// What the hardware itself is called, where the SDK tells it: `context.device.id`.
+    pub(crate) hardware_id: Option<String>,
     pub(crate) locale: (&'static str, &'static str),
     /// Which of the fixed models it is.
     pub(crate) model: usize,
@@ -85,6 +93,7 @@ impl Device {
         Self {
             channel: Channel::Web,
             anonymous_id: Some(uuid(random)),
+            hardware_id: None,
             locale: owner.locale,
             model: random.random_range(0..4),
         }
@@ -95,14 +104,36 @@ impl Device {
         Self {
             channel: Channel::Ios,
             anonymous_id: Some(uuid(random).to_uppercase()),
+            hardware_id: None,
             locale: owner.locale,
             model: random.random_range(0..4),
         }
     }
 
+    /// Somebody's phone, whose SDK tells which hardware it is.
+    pub(crate) fn named_phone(random: &mut impl Rng, owner: &Person) -> Self {
+        Self { hardware_id: Some(uuid(random).to_uppercase()), ..Self::phone(random, owner) }
+    }
+
+    /// The same hardware after its app was reset: under a new `anonymousId`.
+    pub(crate) fn reset(&self, random: &mut impl Rng) -> Self {
+        Self { anonymous_id: Some(uuid(random).to_uppercase()), ..self.clone() }
+    }
+
+    /// What tells the device from others: its hardware's id, else its `anonymousId`. A till has neither.
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.hardware_id.as_deref().or(self.anonymous_id.as_deref())
+    }
+
     /// A till of a store, for somebody who says who they are.
     pub(crate) fn till(store: u64) -> Self {
-        Self { channel: Channel::PointOfSale, anonymous_id: None, locale: LOCALES[0], model: slot(store) }
+        Self {
+            channel: Channel::PointOfSale,
+            anonymous_id: None,
+            hardware_id: None,
+            locale: LOCALES[0],
+            model: slot(store),
+        }
     }
 
     /// A till of a store, for somebody who doesn't: the receipt's number stands for them.
@@ -114,6 +145,11 @@ impl Device {
     pub(crate) fn tablet(seed: u64, store: u64) -> Self {
         let mut random = random_of(seed, Purpose::Tablet, store);
         Self { anonymous_id: Some(format!("tablet-{}", uuid(&mut random))), ..Self::till(store) }
+    }
+
+    /// A kiosk of a store: one of many, for people in turn.
+    pub(crate) fn kiosk(random: &mut impl Rng, store: u64) -> Self {
+        Self { anonymous_id: Some(format!("kiosk-{}", uuid(random))), ..Self::till(store) }
     }
 }
 

@@ -97,7 +97,7 @@ pub(crate) fn play(
 }
 
 /// Looks around without saying who they are.
-fn browses(party: &mut Party<'_>, person: &Person, device: &Device) {
+pub(crate) fn browses(party: &mut Party<'_>, person: &Person, device: &Device) {
     party.visit(person, device, Standing::Anonymous);
     party.does(&Content::Landing);
     let product = party.product();
@@ -105,14 +105,14 @@ fn browses(party: &mut Party<'_>, person: &Person, device: &Device) {
 }
 
 /// Signs in with an e-mail address, then does something without it.
-fn signs_in(party: &mut Party<'_>, person: &Person, device: &Device, email: &str) {
+pub(crate) fn signs_in(party: &mut Party<'_>, person: &Person, device: &Device, email: &str) {
     party.visit(person, device, Standing::SignedIn);
     party.identifies(traits_of(person, email));
     let product = party.product();
     party.does(&Content::ProductSeen(product));
 }
 
-fn traits_of(person: &Person, email: &str) -> Value {
+pub(crate) fn traits_of(person: &Person, email: &str) -> Value {
     let (city, postal_code) = person.city;
     json!({
         "email": email,
@@ -126,7 +126,7 @@ fn traits_of(person: &Person, email: &str) -> Value {
 }
 
 /// The address as somebody with a phone's keyboard writes it.
-fn carelessly(email: &str) -> String {
+pub(crate) fn carelessly(email: &str) -> String {
     format!(" {} ", email.to_uppercase())
 }
 

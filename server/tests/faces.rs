@@ -61,6 +61,12 @@ impl Receiver {
         *self.status.lock().expect("not poisoned") = status;
     }
 
+    /// The changes of profiles of that name.
+    fn changes(&self, name: &str) -> Vec<Value> {
+        let got = self.got.lock().expect("not poisoned");
+        got.iter().map(|(_, body)| body).filter(|body| body["event"] == name).cloned().collect()
+    }
+
     fn names(&self) -> Vec<String> {
         let got = self.got.lock().expect("not poisoned");
         let mut names: Vec<String> =
@@ -74,9 +80,10 @@ fn track(id: &str, user: &str) -> Value {
     json!({"type": "track", "event": "Seen", "messageId": id, "userId": user, "properties": {"n": 1}})
 }
 
-async fn webhook(server: &Server, url: &str) -> String {
-    let body = json!({"definition": "webhook", "name": "w", "enabled": true,
-                      "settings": {"url": url, "secret": SECRET}});
+async fn webhook(server: &Server, receiver: &Receiver, more: Value) -> String {
+    let mut settings = json!({"url": format!("http://{}/in", receiver.address), "secret": SECRET});
+    settings.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    let body = json!({"definition": "webhook", "name": "w", "enabled": true, "settings": settings});
     let (status, body) = server.call(Method::POST, "/admin/v1/destinations", Some(body)).await;
     assert_eq!(status, 201, "{body}");
     assert!(!body.to_string().contains("MfKQ9r8GKY"), "secrets are never returned");
@@ -221,7 +228,7 @@ async fn a_webhook_is_toggled_without_loss() {
     let receiver = Receiver::start().await;
     server.ready().await;
     server.batch(&[track("before", "u1")]).await;
-    let id = webhook(&server, &format!("http://{}/in", receiver.address)).await;
+    let id = webhook(&server, &receiver, json!({})).await;
     let at = format!("/admin/v1/destinations/{id}");
     server.batch(&[track("m1", "u1")]).await;
     until("the first delivery", &mut async || receiver.names() == ["m1"]).await;
@@ -263,6 +270,57 @@ async fn a_webhook_is_toggled_without_loss() {
     let ids: std::collections::BTreeSet<_> = got.iter().map(|(head, _)| head.id.clone()).collect();
     assert_eq!(ids.len(), got.len(), "every delivery has an id of its own");
     assert_eq!(got[0].1["properties"], json!({"n": 1}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn destinations_are_told_of_merges_and_splits_unless_they_want_events_only() {
+    let (_directory, path) = data_dir();
+    let server = Server::start(&path, &[]);
+    let (both, events) = (Receiver::start().await, Receiver::start().await);
+    server.ready().await;
+    webhook(&server, &both, json!({})).await;
+    let events_only = webhook(&server, &events, json!({"send": ["events"]})).await;
+    let anonymous = json!({"type": "track", "event": "Seen", "messageId": "m1", "anonymousId": "a1"});
+    let mut joining = track("m3", "u1");
+    joining["anonymousId"] = "a1".into();
+    server.batch(&[anonymous, track("m2", "u1"), joining]).await;
+    until("the events and their merge", &mut async || both.names().len() == 4).await;
+    let merged = both.changes("Profile Merged");
+    assert_eq!(merged.len(), 1);
+    let properties = &merged[0]["properties"];
+    assert_eq!(merged[0]["userId"], "u1");
+    assert_eq!(properties["merged_profile_ids"].as_array().map(Vec::len), Some(1), "{properties}");
+    let (_, metadata) = server.profile("user_id:u1", "metadata").await;
+    assert_eq!(properties["profile_id"], metadata["profile_id"]);
+    let mut identifiers: Vec<_> =
+        properties["identifiers"].as_array().expect("a list").iter().map(Value::to_string).collect();
+    identifiers.sort();
+    assert_eq!(identifiers, [r#""anonymous_id:a1""#, r#""user_id:u1""#]);
+
+    let at = "/v1/spaces/default/collections/users/profiles/user_id:u1/unmerge";
+    let body = json!({"identifier": "anonymous_id:a1", "reason": "not the same person"});
+    let (status, parted) = server.call(Method::POST, at, Some(body)).await;
+    assert_eq!(status, 200, "{parted}");
+    until("both sides of the split", &mut async || both.names().len() == 6).await;
+    let mut split: Vec<Value> = Vec::new();
+    for one in both.changes("Profile Split") {
+        assert_eq!(one["properties"]["split_from"], metadata["profile_id"], "{one}");
+        split.push(one["properties"]["profile_id"].clone());
+    }
+    let mut wanted: Vec<Value> = Vec::new();
+    for one in parted["profiles"].as_array().expect("a list") {
+        wanted.push(one["profile_id"].clone());
+    }
+    for ids in [&mut split, &mut wanted] {
+        ids.sort_by_key(Value::to_string);
+    }
+    assert_eq!((split.len(), split), (2, wanted));
+
+    let filtered = format!(
+        r#"tributary_deliveries_total{{workspace="ws_1",destination="{events_only}",outcome="filtered"}}"#
+    );
+    server.until("what is left out is counted", async || server.metric(&filtered).await == 3.0).await;
+    until("the events", &mut async || events.names() == ["m1", "m2", "m3"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,5 +5,7 @@ mod data_map;
 mod faces;
 mod grpc;
 mod harness;
+mod identity;
+mod identity_rules;
 mod kafka;
 mod lifecycle;

@@ -4,7 +4,7 @@
 //! and [`machine`] look at what that costs and [`report`] says it. [`server`] starts the server, or finds one.
 
 mod control;
-mod directory;
+pub(crate) mod directory;
 mod drive;
 pub(crate) mod flamegraph;
 mod http;

@@ -2,7 +2,7 @@ use super::*;
 use crate::definition::RawSettings;
 use bytes::Bytes;
 use tributary_eventlog::MemoryLog;
-use tributary_model::activation::ActivationHeader;
+use tributary_model::activation::{ActivationHeader, ActivationKind};
 use tributary_model::clock::SystemClock;
 use tributary_model::outcome::Outcome;
 use tributary_model::{Activation, EventKind, MessageId, Position, ProfileId, SourceId, Timestamp};
@@ -40,6 +40,7 @@ fn append(log: &MemoryLog, sequence: u64) {
             message_id: MessageId::parse("m").expect("an id"),
             received_at: Timestamp::default(),
             event_time: Timestamp::default(),
+            kind: ActivationKind::Event,
         },
         event: Bytes::from_static(b"{}"),
     };

@@ -1,7 +1,7 @@
 use super::*;
 use crate::order::LaneKey;
 use bytes::Bytes;
-use tributary_model::activation::ActivationHeader;
+use tributary_model::activation::{ActivationHeader, ActivationKind};
 use tributary_model::{DestinationId, EventKind, SourceId, WorkspaceId};
 
 const KEY: Key = Key { workspace: WorkspaceId(1), destination: DestinationId(2) };
@@ -30,6 +30,7 @@ fn activation(sequence: u64, profile: u8) -> Activation {
             message_id: MessageId::parse("m").expect("an id"),
             received_at: Timestamp::default(),
             event_time: Timestamp::default(),
+            kind: ActivationKind::Event,
         },
         event: Bytes::from_static(b"{}"),
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use tributary_model::activation::ActivationHeader;
+use tributary_model::activation::{ActivationHeader, ActivationKind};
 use tributary_model::{Activation, EventKind, MessageId, Position, SourceId, WorkspaceId};
 
 fn settings(value: Value) -> RawSettings {
@@ -25,6 +25,7 @@ fn activation(event: Vec<u8>) -> Activation {
             message_id: MessageId::parse("m").expect("an id"),
             received_at: Timestamp::default(),
             event_time: Timestamp::default(),
+            kind: ActivationKind::Event,
         },
         event: Bytes::from(event),
     }
@@ -41,6 +42,14 @@ fn settings_are_taken_or_refused_with_a_reason() {
         (json!({"url": "https://example.com", "secret": null}), None),
         (json!({"url": "https://example.com", "events_per_request": 1000}), None),
         (json!({"url": "https://example.com", "events_per_request": null}), None),
+        (json!({"url": "https://example.com", "send": ["events", "profile_changes"]}), None),
+        (json!({"url": "https://example.com", "send": null}), None),
+        (json!({"url": "https://example.com", "send": []}), Some(("send", "at least one of"))),
+        (json!({"url": "https://example.com", "send": "events"}), Some(("send", "must be a list"))),
+        (
+            json!({"url": "https://example.com", "send": ["events", "hunter2"]}),
+            Some(("send[1]", "events, profile_changes")),
+        ),
         (
             json!({"url": "https://example.com", "events_per_request": 0}),
             Some(("events_per_request", "from 1 on")),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{hash_key, now, workspace};
+use crate::testing::{hash_key, now, source};
 use proptest::prelude::*;
 use serde_json::Value;
 use tributary_model::{EventKind, Identifier, Namespace, SourceId, WorkspaceId};
@@ -10,7 +10,7 @@ fn run(
     defaults: Defaults<'_>,
     limits: &IngestLimits,
 ) -> Result<AcceptedEvent, Problem> {
-    let source = SourceRef { workspace: workspace(), source: SourceId(1), enabled: true };
+    let source = source();
     let arrival = Arrival {
         source: &source,
         path,

@@ -1,7 +1,8 @@
-//! The bodies of the profile API's answers.
+//! What is read of a profile: traits, identifiers, events, metadata.
 
+use super::body::{Body, member, raw};
+use super::error::ApiError;
 use super::query::Query;
-use super::{ApiError, Body, member, raw};
 use crate::reader::{Found, ProfileReader, cursor_of, parse_cursor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -16,11 +17,10 @@ const SCAN_MAX: usize = 20_000;
 
 /// `{"traits":{…},"cursor":{…}}`, by name.
 pub(super) fn traits(found: &Found, query: &Query) -> Result<Body, ApiError> {
-    let merged = &found.view.merged;
     let mut rows: BTreeMap<&str, Box<RawValue>> = BTreeMap::new();
     let mut more = None;
     let after = query.next.as_deref();
-    for (name, value, entry) in merged.current_traits() {
+    for (name, value, entry) in found.view.traits() {
         if !query.wants(name) || after.is_some_and(|after| name <= after) {
             continue;
         }
@@ -40,10 +40,10 @@ pub(super) fn traits(found: &Found, query: &Query) -> Result<Body, ApiError> {
         };
         rows.insert(name, value);
     }
-    Ok(Body::from([("traits", member(&rows)), ("cursor", cursor(query, more))]))
+    Ok(Body::from([("traits", member(&rows)), ("cursor", query.cursor(more))]))
 }
 
-/// `{"data":[…],"cursor":{…}}`: the profile's identifiers, by namespace and value.
+/// `{"data":[…],"cursor":{…}}`: the identifiers that are the profile's now, by namespace and value.
 pub(super) fn external_ids(
     reader: &ProfileReader,
     workspace: WorkspaceId,
@@ -54,7 +54,7 @@ pub(super) fn external_ids(
     let mut last = None;
     let mut more = None;
     let after = query.next.as_deref().and_then(|text| text.split_once(':'));
-    for node in found.view.profile.members.iter() {
+    for node in found.view.profile.identifiers() {
         let (namespace, id) = (node.identifier.namespace().as_str(), node.identifier.value());
         if !query.wants(namespace) || after.is_some_and(|after| (namespace, id) <= after) {
             continue;
@@ -76,7 +76,7 @@ pub(super) fn external_ids(
         });
         rows.push(row);
     }
-    Ok(Body::from([("data", member(&rows)), ("cursor", cursor(query, more))]))
+    Ok(Body::from([("data", member(&rows)), ("cursor", query.cursor(more))]))
 }
 
 /// `{"data":[…],"cursor":{…}}`: whole events as stored, by event time.
@@ -129,7 +129,7 @@ pub(super) fn events(
         }
     }
     let more = last.filter(|_| more).map(|entry| cursor_of(&entry));
-    Ok(Body::from([("data", member(&rows)), ("cursor", cursor(query, more))]))
+    Ok(Body::from([("data", member(&rows)), ("cursor", query.cursor(more))]))
 }
 
 /// The profile's id, first and last event, flat.
@@ -162,12 +162,4 @@ fn name_of(event: &str) -> Option<String> {
     let members = Members::parse(event).ok()?;
     let name = members.text("event").or_else(|| members.text("name")).or_else(|| members.text("type"));
     name.map(std::borrow::Cow::into_owned)
-}
-
-/// `{}` on the only page; else what the next request hands back as `next`.
-fn cursor(query: &Query, more: Option<String>) -> Box<RawValue> {
-    if more.is_none() && query.next.is_none() {
-        return member(&json!({}));
-    }
-    member(&json!({"has_more": more.is_some(), "next": more.unwrap_or_default(), "limit": query.limit}))
 }

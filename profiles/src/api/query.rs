@@ -1,7 +1,11 @@
 //! The query parameters of the profile API.
 
-use super::ApiError;
+use super::address::Part;
+use super::body::member;
+use super::error::ApiError;
 use percent_encoding::percent_decode_str;
+use serde_json::json;
+use serde_json::value::RawValue;
 use tributary_eventlog::index::EventOrder;
 use tributary_model::Timestamp;
 
@@ -9,6 +13,20 @@ use tributary_model::Timestamp;
 pub(super) const LIMIT_DEFAULT: usize = 20;
 /// How many rows an answer has at most; asking for more gives so many, and the cursor says so.
 pub(super) const LIMIT_MAX: usize = 200;
+
+/// What rows are picked and paged by.
+const OF_ROWS: [&str; 8] = ["limit", "next", "include", "exclude", "start", "end", "sort", "verbose"];
+const OF_HISTORY: [&str; 2] = ["limit", "next"];
+const OF_EXPLAIN: [&str; 1] = ["with"];
+
+/// The parameters that a part takes. A change takes none.
+pub(super) const fn known(part: Part) -> &'static [&'static str] {
+    match part {
+        Part::Traits | Part::ExternalIds | Part::Events | Part::Metadata => &OF_ROWS,
+        Part::Explain => &OF_EXPLAIN,
+        Part::History => &OF_HISTORY,
+    }
+}
 
 /// The parameters of a request, read and checked.
 #[derive(Debug, Clone)]
@@ -29,12 +47,14 @@ pub(super) struct Query {
     pub(super) order: EventOrder,
     /// Whether rows say where their values came from.
     pub(super) verbose: bool,
+    /// The other identifier, as `namespace:value`.
+    pub(super) with: Option<String>,
 }
 
 impl Query {
-    /// Reads a query string. Unknown parameters are an error: a filter that is not understood must not be passed
-    /// over.
-    pub(super) fn parse(text: &str) -> Result<Self, ApiError> {
+    /// Reads a query string. Parameters that are not `known` are an error: a filter that is not understood must not
+    /// be passed over.
+    pub(super) fn parse(text: &str, known: &[&str]) -> Result<Self, ApiError> {
         let mut query = Self {
             limit: LIMIT_DEFAULT,
             next: None,
@@ -44,9 +64,13 @@ impl Query {
             end: None,
             order: EventOrder::Newest,
             verbose: false,
+            with: None,
         };
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !known.contains(&name) {
+                return Err(ApiError::invalid(format!("unknown parameter {name:?}")));
+            }
             let value = value.replace('+', " ");
             let value = percent_decode_str(&value)
                 .decode_utf8()
@@ -87,9 +111,18 @@ impl Query {
                     }
                 }
             }
+            "with" => self.with = Some(value.to_owned()),
             _ => return Err(ApiError::invalid(format!("unknown parameter {name:?}"))),
         }
         Ok(())
+    }
+
+    /// `{}` on the only page; else what the next request hands back as `next`.
+    pub(super) fn cursor(&self, more: Option<String>) -> Box<RawValue> {
+        if more.is_none() && self.next.is_none() {
+            return member(&json!({}));
+        }
+        member(&json!({"has_more": more.is_some(), "next": more.unwrap_or_default(), "limit": self.limit}))
     }
 
     /// Whether a row of this name is wanted.
@@ -134,15 +167,34 @@ mod tests {
             ("verbose=true&include=a,b&exclude=c", Some(20)),
             ("verbose=1", None),
             ("colour=red", None),
+            ("with=user_id:u1", None),
         ];
         for (text, want) in cases {
-            assert_eq!(Query::parse(text).ok().map(|query| query.limit), want, "{text}");
+            let query = Query::parse(text, known(Part::Events));
+            assert_eq!(query.ok().map(|query| query.limit), want, "{text}");
         }
     }
 
     #[test]
+    fn each_part_takes_its_own_parameters() {
+        let cases = [
+            (Part::Explain, "with=email:a%2Bb@x.y", true),
+            (Part::Explain, "with=email:a&limit=1", false),
+            (Part::History, "limit=5&next=7.0", true),
+            (Part::History, "sort=asc", false),
+            (Part::Traits, "verbose=true", true),
+            (Part::Traits, "with=user_id:u1", false),
+        ];
+        for (part, text, want) in cases {
+            assert_eq!(Query::parse(text, known(part)).is_ok(), want, "{text}");
+        }
+        let query = Query::parse("with=email:a%2Bb@x.y", known(Part::Explain)).expect("a query");
+        assert_eq!(query.with.as_deref(), Some("email:a+b@x.y"));
+    }
+
+    #[test]
     fn names_are_picked() {
-        let query = Query::parse("include=a,%20b&exclude=b").expect("a query");
+        let query = Query::parse("include=a,%20b&exclude=b", known(Part::Events)).expect("a query");
         assert!(query.picks() && query.wants("a") && !query.wants("b") && !query.wants("c"));
     }
 }

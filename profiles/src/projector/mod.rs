@@ -13,19 +13,25 @@
 //! An append that the activations log refuses (no space, no broker) is tried again until it is taken; nothing is
 //! skipped. An events log that can't be read now is waited for.
 //!
+//! A rebuild stops projecting until it is done: it is ordered by a record of the log, and what comes behind that is
+//! resolved in the new graph. Reads go on meanwhile, from the old one.
+//!
 //! Where the log is in Kafka, the checkpoint's position is what a consumer is assigned at: it is durable in the same
 //! record as the state. If the log no longer reaches back to it, the projector refuses to go on.
 
 mod logs;
 mod options;
+mod rebuilding;
 mod run;
 mod threads;
+mod upkeep;
 
 pub use options::{ProjectorOptions, ProjectorParts};
 
 use crate::checkpoint::CheckpointError;
 use crate::generation::{Generation, GenerationError};
 use crate::machine::ProjectError;
+use crate::rebuild::RebuildError;
 use crate::snapshot::{Snapshot, SnapshotError};
 use crate::state::State;
 use run::Run;
@@ -50,6 +56,9 @@ pub enum ProjectorError {
     /// A record could not be projected.
     #[error(transparent)]
     Project(#[from] ProjectError),
+    /// A graph could not be made again.
+    #[error("the identity graph can't be made again")]
+    Rebuild(#[from] RebuildError),
     /// A log can't be read.
     #[error("a log can't be read")]
     Log(#[from] ReadError),

@@ -1,28 +1,27 @@
-//! The projector's own thread: read, apply, publish, append, and the timers.
+//! The projector's own thread: read, apply, publish, append.
 
 use super::logs::{Reading, last_place};
-use super::threads::{IndexThread, StoreJob, StoreThread};
-use super::{
-    PROTECT_PROJECTOR, PROTECT_SNAPSHOT, Progress, ProjectorError, ProjectorOptions, ProjectorParts,
-    SnapshotReply, check_read,
-};
+use super::threads::{IndexThread, StoreThread};
+use super::upkeep::start_store;
+use super::{Progress, ProjectorError, ProjectorOptions, ProjectorParts, SnapshotReply, check_read};
 use crate::checkpoint::{CheckpointError, write_now};
 use crate::codec::Checkpoint;
 use crate::generation::Generation;
-use crate::machine::{Machine, ProjectError};
+use crate::machine::{Applied, Machine, ProjectError};
 use crate::metrics;
+use crate::rebuild::RebuildError;
 use crate::snapshot;
 use crate::state::State;
 use bytes::Bytes;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, TrySendError};
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tributary_eventlog::fail_points::crash_point;
-use tributary_eventlog::{AppendError, AppendFuture, ReadError};
+use tributary_eventlog::{AppendError, AppendFuture, Entry, ReadError};
 use tributary_model::{Activation, Position};
 
 /// How many bytes of records one batch holds at most.
@@ -30,22 +29,22 @@ const BATCH_BYTES: usize = 256 << 10;
 /// How long the projector waits for new records before it looks after its timers.
 const IDLE: Duration = Duration::from_millis(200);
 /// How long a stop goes on reading what is left in the log; the rest is for the next start.
-const DRAIN: Duration = Duration::from_secs(3);
+pub(super) const DRAIN: Duration = Duration::from_secs(3);
 /// How long after a start the first snapshot is taken, where there is none.
 const FIRST_SNAPSHOT: Duration = Duration::from_secs(3600);
 
 /// What the projector's thread owns.
 pub(super) struct Run {
-    options: ProjectorOptions,
-    parts: ProjectorParts,
-    machine: Machine,
-    state: Arc<State>,
-    store: Option<StoreThread>,
-    index: Option<IndexThread>,
+    pub(super) options: ProjectorOptions,
+    pub(super) parts: ProjectorParts,
+    pub(super) machine: Machine,
+    pub(super) state: Arc<State>,
+    pub(super) store: Option<StoreThread>,
+    pub(super) index: Option<IndexThread>,
     progress: watch::Sender<Progress>,
-    requests: Receiver<SnapshotReply>,
-    stop: Arc<AtomicBool>,
-    generation_directory: PathBuf,
+    pub(super) requests: Receiver<SnapshotReply>,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) generation_directory: PathBuf,
     reading: Reading,
     /// The largest place of an activation that their log already held at the start.
     written: Option<(Position, u32)>,
@@ -53,9 +52,9 @@ pub(super) struct Run {
     appending: Option<(Vec<Bytes>, AppendFuture)>,
     /// Waits for appends; the projector's thread is no task.
     waiter: tokio::runtime::Runtime,
-    last_checkpoint: Instant,
-    last_index: Instant,
-    next_snapshot: Instant,
+    pub(super) last_checkpoint: Instant,
+    pub(super) last_index: Instant,
+    pub(super) next_snapshot: Instant,
 }
 
 impl Run {
@@ -79,14 +78,7 @@ impl Run {
         );
         let written = last_place(&*parts.activations)?;
         let generation_directory = generation.directory().to_owned();
-        let store = StoreThread::start(
-            generation.checkpointer,
-            Arc::clone(&state),
-            checkpoint,
-            parts.hash_key.fingerprint(),
-            options.paths.snapshots.clone(),
-            options.snapshots_kept,
-        );
+        let store = start_store(generation.checkpointer, &state, checkpoint, &options, &parts);
         let index = IndexThread::start(Arc::clone(&parts.indexes));
         progress.send_replace(Progress { visible: checkpoint.next, rebuilt: generation.rebuilt });
         let now = Instant::now();
@@ -135,8 +127,8 @@ impl Run {
                 self.look_after_timers()?;
                 continue;
             };
-            for entry in &entries {
-                self.machine.apply(entry.sequence, entry.frame, &entry.bytes)?;
+            if !self.apply(&entries)? {
+                return Ok(());
             }
             if entries.is_empty() {
                 if self.stop.load(Ordering::SeqCst) {
@@ -145,14 +137,34 @@ impl Run {
                 self.look_after_timers()?;
                 self.parts.events.wait_past(next, IDLE);
             } else {
-                let activations = self.machine.publish();
-                let visible = self.machine.checkpoint().next;
-                self.progress.send_modify(|progress| progress.visible = visible);
-                self.append(activations)?;
+                self.publish()?;
                 self.report();
                 self.look_after_timers()?;
             }
         }
+    }
+
+    /// Applies records; false if a stop came in between.
+    fn apply(&mut self, entries: &[Entry]) -> Result<bool, ProjectorError> {
+        for entry in entries {
+            match self.machine.apply(entry.sequence, entry.frame, &entry.bytes)? {
+                Applied::Done => {}
+                Applied::Rebuild { .. } => match self.rebuild(entry) {
+                    // Its record is the first that the next start reads.
+                    Err(ProjectorError::Rebuild(RebuildError::Stopped)) => return Ok(false),
+                    rebuilt => rebuilt?,
+                },
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes what was applied visible, and appends what it brought.
+    pub(super) fn publish(&mut self) -> Result<(), ProjectorError> {
+        let activations = self.machine.publish();
+        let visible = self.machine.checkpoint().next;
+        self.progress.send_modify(|progress| progress.visible = visible);
+        self.append(activations)
     }
 
     /// A state that the log no longer reaches back to is not carried over the hole: that takes a person's decision.
@@ -207,7 +219,7 @@ impl Run {
 
     /// Appends activations, but those that the log already holds. One append is under way at a time: a
     /// refused one must be tried again before the next, or the order would be lost.
-    fn append(&mut self, activations: Vec<Activation>) -> Result<(), ProjectorError> {
+    pub(super) fn append(&mut self, activations: Vec<Activation>) -> Result<(), ProjectorError> {
         let written = self.written;
         let new: Vec<Bytes> = activations
             .iter()
@@ -228,7 +240,7 @@ impl Run {
     /// order, and readers pass over what is not behind what they have read. A part alone could not be told from a
     /// gap. (A log in Kafka that never gives up ends so only when it is closed, or when the place of a stored entry
     /// was not told.)
-    fn await_append(&mut self) -> Result<(), ProjectorError> {
+    pub(super) fn await_append(&mut self) -> Result<(), ProjectorError> {
         let Some((entries, mut future)) = self.appending.take() else { return Ok(()) };
         let mut stop_by: Option<Instant> = None;
         let mut told = false;
@@ -256,105 +268,6 @@ impl Run {
         }
     }
 
-    fn look_after_timers(&mut self) -> Result<(), ProjectorError> {
-        let store = self.store.as_ref().expect("the store thread runs until the end");
-        if store.thread.is_finished() {
-            return Err(self.store_failure());
-        }
-        let dirty = self.state.dirty();
-        let due = self.last_checkpoint.elapsed() >= self.options.checkpoint_interval && dirty > 0
-            || dirty >= self.options.checkpoint_entries;
-        if due && !self.state.is_applying() {
-            self.checkpoint()?;
-        }
-        if let Ok(reply) = self.requests.try_recv() {
-            self.checkpoint()?;
-            self.store_job(StoreJob::Snapshot { reply: Some(reply) })?;
-        }
-        if Instant::now() >= self.next_snapshot {
-            self.next_snapshot = Instant::now() + self.options.snapshot_interval;
-            self.store_job(StoreJob::Snapshot { reply: None })?;
-        }
-        let recorded = self.parts.indexes.recorded();
-        if self.last_index.elapsed() >= self.options.index_interval && recorded > 0
-            || recorded >= self.options.index_entries
-        {
-            self.flush_index()?;
-        }
-        self.protect();
-        Ok(())
-    }
-
-    /// Hands what changed to the store thread; waits for the checkpoint before it, if there is one.
-    fn checkpoint(&mut self) -> Result<(), ProjectorError> {
-        self.await_append()?;
-        while self.state.is_applying() {
-            if self.store.as_ref().is_none_or(|store| store.thread.is_finished()) {
-                return Err(self.store_failure());
-            }
-            thread::park_timeout(Duration::from_millis(5));
-        }
-        self.last_checkpoint = Instant::now();
-        if self.state.dirty() == 0 {
-            return Ok(());
-        }
-        crash_point("projector::activations_durable");
-        let checkpoint = self.machine.checkpoint();
-        let changes = self.state.begin_checkpoint();
-        self.store_job(StoreJob::Checkpoint { changes, checkpoint })
-    }
-
-    fn store_job(&mut self, job: StoreJob) -> Result<(), ProjectorError> {
-        let store = self.store.as_ref().expect("the store thread runs until the end");
-        if store.jobs.send(job).is_err() {
-            return Err(self.store_failure());
-        }
-        Ok(())
-    }
-
-    fn store_failure(&mut self) -> ProjectorError {
-        match self.store.take().map(|store| (drop(store.jobs), store.thread.join()).1) {
-            Some(Ok(Err(error))) => error.into(),
-            _ => ProjectorError::Thread("checkpoint"),
-        }
-    }
-
-    fn flush_index(&mut self) -> Result<(), ProjectorError> {
-        let index = self.index.as_ref().expect("the index thread runs until the end");
-        self.last_index = Instant::now();
-        match index.watermarks.try_send(self.machine.checkpoint().next) {
-            Ok(()) | Err(TrySendError::Full(_)) => self.expire_index(),
-            Err(TrySendError::Disconnected(_)) => {
-                match self.index.take().map(|index| (drop(index.watermarks), index.thread.join()).1) {
-                    Some(Ok(Err(error))) => Err(error.into()),
-                    _ => Err(ProjectorError::Thread("index")),
-                }
-            }
-        }
-    }
-
-    /// Drops index days that nothing needs: a later run reads the log again from a snapshot at the earliest,
-    /// and asks for message ids as far back as a window before that.
-    fn expire_index(&self) -> Result<(), ProjectorError> {
-        let log_time = self.machine.checkpoint().log_time;
-        let kept = self.options.snapshot_interval * (1 + self.options.snapshots_kept as u32);
-        let needed = log_time.plus_micros(-micros(kept + self.options.message_window));
-        self.parts.indexes.expire(log_time, self.parts.events.bounds().first, needed)?;
-        Ok(())
-    }
-
-    /// Tells the events log what has to stay.
-    fn protect(&self) {
-        let Some(store) = &self.store else { return };
-        let recoverable = store.recoverable.load(Ordering::SeqCst);
-        let needed = recoverable.min(self.parts.indexes.watermark());
-        self.parts.events.protect(PROTECT_PROJECTOR, needed);
-        let oldest = store.oldest_snapshot.load(Ordering::SeqCst);
-        // Until there is a snapshot, a state that is lost can be made again from the whole log only.
-        let first = if oldest == u64::MAX { 0 } else { oldest };
-        self.parts.events.protect(PROTECT_SNAPSHOT, first);
-    }
-
     fn report(&self) {
         let next = self.machine.checkpoint().next;
         let end = self.parts.events.bounds().end;
@@ -368,6 +281,7 @@ impl Run {
             error,
             ProjectorError::Project(ProjectError::Store(_) | ProjectError::Graph(_))
                 | ProjectorError::Checkpoint(CheckpointError::Store(_))
+                | ProjectorError::Rebuild(RebuildError::Old(_))
         );
         if damaged {
             Generation::mark_suspect(&self.generation_directory);
@@ -390,10 +304,6 @@ impl Run {
         }
         Ok(())
     }
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// How long until the next snapshot is due: an interval after the newest one, also over restarts.

@@ -67,7 +67,8 @@ impl StoreThread {
                         ::metrics::counter!(metrics::CHECKPOINT_ENTRIES).increment(changes.len() as u64);
                     }
                     StoreJob::Snapshot { reply } => {
-                        let taken = snapshot::export(&snapshots, &**state.store(), applied, &hash_key, kept);
+                        let taken =
+                            snapshot::export(&snapshots, checkpointer.store(), applied, &hash_key, kept);
                         if let Some(first) = snapshot::list(&snapshots).first() {
                             oldest_snapshot.store(first.next, Ordering::SeqCst);
                         }

@@ -8,16 +8,10 @@ use std::thread;
 fn some_records(count: u8) -> Vec<Bytes> {
     let sketches: Vec<Sketch> = (0..count)
         .map(|number| Sketch {
-            workspace: 1,
-            source: 1,
             kind: EventKind::Identify,
             user: Some(number % 3),
-            email: None,
             device: Some(number),
-            message: number,
-            later: 1,
-            age: 0,
-            traits: Vec::new(),
+            ..event(number)
         })
         .collect();
     records(&sketches)

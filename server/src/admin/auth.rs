@@ -46,6 +46,11 @@ impl Caller {
     pub fn author(&self) -> Author {
         Author::Token { workspace: self.workspace.id, token: self.token, name: self.name.clone() }
     }
+
+    /// The caller as the one who orders a command, in the words of the profile API.
+    pub fn orderer(&self) -> String {
+        format!("{} {}", self.token, self.name)
+    }
 }
 
 /// The name of a scope as the API writes it.

@@ -9,6 +9,7 @@ use super::dto::{
     DestinationNew, DestinationPatch, DestinationPut, DocumentPut, SourceNew, SourcePatch, SourcePut,
 };
 use super::edit::{Editor, invalid};
+use super::identity;
 use super::settings::Unsent;
 use crate::workspaces::{Draft, Refusal};
 
@@ -31,8 +32,8 @@ pub(super) fn replace(
     if put.id.is_some_and(|id| id != draft.workspace.id.to_string()) {
         return Err(invalid(format!("`id`: the token belongs to workspace {}", draft.workspace.id)));
     }
-    if put.identity.is_some_and(|identity| identity != draft.workspace.identity) {
-        return Err(invalid("`identity` can't be changed here; send it as it is, or leave it out"));
+    if let Some(written) = put.identity {
+        draft.workspace.identity = identity::checked(written, "identity")?;
     }
     if let Some(name) = put.name.filter(|name| *name != draft.workspace.name) {
         if renaming == Renaming::Refused {

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tributary_model::Workspace;
+use tributary_model::identity_rules::WrittenRules;
 use tributary_model::workspace::{ApiToken, Destination, IdentityRules, Scope, Source};
 use utoipa::ToSchema;
 
+use super::identity::RulesBody;
 use super::settings;
 use crate::workspaces::{Author, Credentials, VersionInfo};
 
@@ -311,7 +313,7 @@ pub struct Document {
     /// Its destinations, by id.
     pub destinations: Vec<DestinationView>,
     /// How events are resolved to profiles.
-    #[schema(value_type = Object)]
+    #[schema(value_type = RulesBody)]
     pub identity: IdentityRules,
 }
 
@@ -340,9 +342,9 @@ pub struct DocumentPut {
     pub sources: Vec<SourcePut>,
     /// All destinations. Those without an id are created, those that are missing are deleted.
     pub destinations: Vec<DestinationPut>,
-    /// If given, it has to be as it is: it can't be changed here.
-    #[schema(value_type = Option<Object>)]
-    pub identity: Option<IdentityRules>,
+    /// How events are to be resolved to profiles; as it is where nothing is said.
+    #[schema(value_type = Option<RulesBody>)]
+    pub identity: Option<WrittenRules>,
     /// Shown only.
     #[schema(value_type = Option<String>)]
     pub created_at: Option<Value>,

@@ -1,5 +1,5 @@
 //! The admin API under `/admin/v1`: sources, destinations, tokens, workspaces, the workspace as one document,
-//! its history, rejects, dead letters, snapshots.
+//! its history, identity rules with their previews and rebuilds, alarms, rejects, dead letters, snapshots.
 //!
 //! A token acts on its own workspace only; the first token may also create, change and delete workspaces. Every
 //! change is a new version of the workspace, durable before it is answered. Secrets are never returned.
@@ -9,13 +9,12 @@ mod document;
 pub mod dto;
 mod edit;
 pub mod error;
+pub mod identity;
 pub mod openapi;
 pub mod outside;
 mod request;
 mod routes;
 mod settings;
-
-use std::sync::Arc;
 
 pub use routes::routes;
 pub use settings::{MASK, unsealed};
@@ -24,7 +23,7 @@ use crate::config::AdminSettings;
 use crate::seal::SealingKey;
 use crate::workspaces::WorkspaceStore;
 use edit::Editor;
-use outside::{DeadLetters, Rejects, Snapshots};
+use outside::Outside;
 
 /// The path under which everything is.
 pub const PREFIX: &str = "/admin/v1";
@@ -33,22 +32,13 @@ pub const PREFIX: &str = "/admin/v1";
 pub struct Admin {
     store: WorkspaceStore,
     editor: Editor,
-    rejects: Arc<dyn Rejects>,
-    dead_letters: Arc<dyn DeadLetters>,
-    snapshots: Arc<dyn Snapshots>,
+    outside: Outside,
 }
 
 impl Admin {
     /// Puts the parts together.
-    pub fn new(
-        store: WorkspaceStore,
-        sealing: SealingKey,
-        limits: AdminSettings,
-        rejects: Arc<dyn Rejects>,
-        dead_letters: Arc<dyn DeadLetters>,
-        snapshots: Arc<dyn Snapshots>,
-    ) -> Self {
-        Self { store, editor: Editor { sealing, limits }, rejects, dead_letters, snapshots }
+    pub fn new(store: WorkspaceStore, sealing: SealingKey, limits: AdminSettings, outside: Outside) -> Self {
+        Self { store, editor: Editor { sealing, limits }, outside }
     }
 }
 

@@ -14,7 +14,8 @@ use utoipa::{Modify, OpenApi as _};
 
 use super::error::ErrorBody;
 use super::routes::{
-    dead_letters, destinations, document as workspace, rejects, snapshots, sources, tokens, workspaces,
+    alarms, dead_letters, destinations, document as workspace, identity_preview, identity_rules, rejects,
+    snapshots, sources, tokens, workspaces,
 };
 
 /// Where the document is served.
@@ -33,7 +34,9 @@ pub const TOKEN_SCHEME: &str = "token";
         tokens::create, tokens::list, tokens::read, tokens::change, tokens::delete,
         workspace::read, workspace::replace, workspace::versions,
         workspaces::create, workspaces::list, workspaces::read, workspaces::change, workspaces::delete,
-        rejects::list, snapshots::create,
+        identity_rules::read, identity_rules::replace,
+        identity_preview::create, identity_preview::read, identity_preview::delete, identity_preview::rebuild,
+        alarms::list, rejects::list, snapshots::create,
     ),
     components(schemas(ErrorBody)),
     modifiers(&Names, &Tokens, &Errors),

@@ -1,11 +1,17 @@
 //! What the admin API shows of other parts of the server, as traits that the wiring implements.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tributary_model::{DestinationId, ErrorCode, WorkspaceId};
+use tributary_model::workspace::IdentityRules;
+use tributary_model::{DestinationId, ErrorCode, Timestamp, WorkspaceId};
 use utoipa::ToSchema;
 
 use super::error::ApiError;
+use super::identity::{AlarmRow, PreviewReport, Rebuilt};
 
 /// Why another part has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +22,12 @@ pub enum OutsideError {
     /// The cursor is not one that the part gave.
     #[error("the cursor can't be read")]
     Cursor,
+    /// Something else is under way that has to end first.
+    #[error("{0}")]
+    Busy(String),
+    /// It is refused at the moment; trying again later works.
+    #[error("{0}")]
+    Unavailable(String),
     /// The part failed.
     #[error("{0} failed")]
     Failed(&'static str, #[source] Box<dyn std::error::Error + Send + Sync>),
@@ -26,6 +38,8 @@ impl From<OutsideError> for ApiError {
         match error {
             OutsideError::NotReady(_) => Self::new(ErrorCode::Unavailable, error.to_string()).retry_after(1),
             OutsideError::Cursor => Self::invalid("`cursor`: give the value of `cursor.next` of an answer"),
+            OutsideError::Busy(message) => Self::new(ErrorCode::Conflict, message),
+            OutsideError::Unavailable(message) => Self::new(ErrorCode::Unavailable, message).retry_after(5),
             OutsideError::Failed(..) => Self::internal(&error),
         }
     }
@@ -104,6 +118,34 @@ pub struct SnapshotTaken {
     pub position: u64,
 }
 
+/// The other parts that the admin API works with.
+#[derive(Clone)]
+pub struct Outside {
+    /// Rejected events.
+    pub rejects: Arc<dyn Rejects>,
+    /// Dead letters.
+    pub dead_letters: Arc<dyn DeadLetters>,
+    /// Snapshots.
+    pub snapshots: Arc<dyn Snapshots>,
+    /// Previews of identity rules.
+    pub previews: Arc<dyn Previews>,
+    /// Rebuilds and alarms of the identity graph.
+    pub graphs: Arc<dyn Graphs>,
+}
+
+impl Outside {
+    /// One part that does all of it.
+    pub fn of<T: Rejects + DeadLetters + Snapshots + Previews + Graphs>(part: &Arc<T>) -> Self {
+        Self {
+            rejects: Arc::<T>::clone(part),
+            dead_letters: Arc::<T>::clone(part),
+            snapshots: Arc::<T>::clone(part),
+            previews: Arc::<T>::clone(part),
+            graphs: Arc::<T>::clone(part),
+        }
+    }
+}
+
 /// Finds rejected events.
 pub trait Rejects: Send + Sync + 'static {
     /// Rejected events of a workspace, newest first, narrowed to one message id if that is given. Blocking.
@@ -141,4 +183,80 @@ pub trait Snapshots: Send + Sync + 'static {
     /// # Errors
     /// If the part is not ready, or writing fails.
     fn take(&self) -> Result<SnapshotTaken, OutsideError>;
+}
+
+/// Changed rules, and the events that they are to be tried on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviewOrder {
+    /// The changed rules.
+    pub rules: IdentityRules,
+    /// Only events that arrived then or later.
+    pub from: Option<Timestamp>,
+    /// Only events that arrived before that.
+    pub until: Option<Timestamp>,
+}
+
+/// How a preview is.
+#[derive(Debug, Clone)]
+pub enum PreviewState {
+    /// It goes on.
+    Running {
+        /// How many records it has read.
+        read: u64,
+        /// How many there are to read.
+        of: u64,
+    },
+    /// It is done.
+    Done(Arc<PreviewReport>),
+    /// It ended without a report; the text is for the caller.
+    Failed(ErrorCode, String),
+}
+
+/// Tries changed identity rules on the log, beside everything else. One preview runs at a time.
+pub trait Previews: Send + Sync + 'static {
+    /// Begins a preview; the answer is its id. Its result is kept until ten later ones were begun, or the server stops.
+    ///
+    /// # Errors
+    /// [`OutsideError::Busy`] while another one runs; if the part is not ready.
+    fn begin(&self, workspace: WorkspaceId, order: PreviewOrder) -> Result<String, OutsideError>;
+
+    /// How a preview of the workspace is; `None` if there is none of that id.
+    fn state(&self, workspace: WorkspaceId, id: &str) -> Option<PreviewState>;
+
+    /// Resolves once it no longer runs; at once if there is none of that id.
+    fn ended(&self, workspace: WorkspaceId, id: &str) -> BoxFuture<'static, ()>;
+
+    /// Tells it to stop, if it runs; tells whether there is one of that id.
+    fn stop(&self, workspace: WorkspaceId, id: &str) -> bool;
+
+    /// Forgets one that no longer runs.
+    fn forget(&self, workspace: WorkspaceId, id: &str);
+}
+
+/// The identity graphs of workspaces.
+pub trait Graphs: Send + Sync + 'static {
+    /// Makes the graph of a workspace again from its evidence, under the rules in force. Resolves once that is in
+    /// force, or after `wait` with `None`: then it goes on, and comes into force also after a restart. `version` is
+    /// the workspace's, `by` says who orders it.
+    ///
+    /// # Errors
+    /// If the part is not ready, or the log does not take the order.
+    fn rebuild(
+        &self,
+        workspace: WorkspaceId,
+        version: u64,
+        by: String,
+        wait: Duration,
+    ) -> BoxFuture<'static, Result<Option<Rebuilt>, OutsideError>>;
+
+    /// Alarms of a workspace, newest first. Blocking.
+    ///
+    /// # Errors
+    /// If the part is not ready, the cursor is none, or reading fails.
+    fn alarms(
+        &self,
+        workspace: WorkspaceId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Rows<AlarmRow>, OutsideError>;
 }

@@ -2,6 +2,7 @@
 
 use super::configs;
 use super::logs::Logs;
+use super::previews::Previews;
 use crate::admin::unsealed;
 use crate::config::Config;
 use crate::keys::Keys;
@@ -23,6 +24,7 @@ use tributary_ingest::RejectLookup;
 use tributary_model::clock::Clock;
 use tributary_model::workspace::Destination;
 use tributary_model::{HashKey, Position, Workspace};
+use tributary_profiles::desk::CommandDesk;
 use tributary_profiles::{ProfileReader, Projector, ProjectorError, ProjectorParts};
 
 /// How often retention is enforced.
@@ -44,6 +46,8 @@ pub(super) struct Behind {
     rejects: OnceLock<Arc<RejectLookup>>,
     projector: OnceLock<Projector>,
     reader: Arc<OnceLock<ProfileReader>>,
+    desk: Arc<OnceLock<CommandDesk>>,
+    previews: Previews,
     stopping: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     failure: watch::Sender<Option<String>>,
@@ -59,6 +63,12 @@ impl Behind {
         clock: Arc<dyn Clock>,
         fatal: Fatal,
     ) -> Self {
+        let previews = Previews::new(
+            Arc::clone(&logs.events),
+            keys.hash_key(),
+            config.data_dir.join("preview"),
+            config.events.duplicate_window,
+        );
         Self {
             config: config.clone(),
             hash_key: keys.hash_key(),
@@ -73,6 +83,8 @@ impl Behind {
             rejects: OnceLock::new(),
             projector: OnceLock::new(),
             reader: Arc::default(),
+            desk: Arc::default(),
+            previews,
             stopping: Arc::default(),
             threads: Mutex::default(),
             failure: watch::Sender::new(None),
@@ -112,6 +124,7 @@ impl Behind {
     }
 
     fn open_all(self: &Arc<Self>, runtime: &Handle) -> Result<(), Trouble> {
+        self.previews.open();
         let directory = self.config.data_dir.join("index");
         let db = fjall::Database::builder(&directory)
             .cache_size(self.config.state.index_cache_bytes)
@@ -141,7 +154,14 @@ impl Behind {
             Arc::clone(&self.logs.events),
             self.hash_key.clone(),
         );
+        let desk = CommandDesk::new(
+            Arc::clone(&self.logs.events),
+            Arc::clone(&self.clock),
+            projector.progress(),
+            Arc::clone(projector.state().results()),
+        );
         let _ = self.reader.set(reader);
+        let _ = self.desk.set(desk);
         let _ = self.projector.set(projector);
         Ok(())
     }
@@ -216,6 +236,14 @@ impl Behind {
         Arc::clone(&self.reader)
     }
 
+    pub(super) fn desk(&self) -> Arc<OnceLock<CommandDesk>> {
+        Arc::clone(&self.desk)
+    }
+
+    pub(super) fn previews(&self) -> &Previews {
+        &self.previews
+    }
+
     pub(super) fn engine(&self) -> Option<&Engine> {
         self.engine.get()
     }
@@ -248,11 +276,13 @@ impl Behind {
 
     pub(super) async fn stop(self: &Arc<Self>, deliveries: Duration) -> Result<(), ProjectorError> {
         self.stopping.store(true, Ordering::SeqCst);
+        self.previews.stop();
         if let Some(engine) = self.engine.get() {
             engine.stop(deliveries).await;
         }
         let this = Arc::clone(self);
         super::blocking(move || {
+            this.previews.join();
             let threads = std::mem::take(&mut *this.threads.lock().unwrap_or_else(PoisonError::into_inner));
             for thread in threads {
                 thread.thread().unpark();

@@ -10,6 +10,7 @@ mod health;
 mod logs;
 mod openapi;
 mod outside;
+mod previews;
 
 use crate::admin::Admin;
 use crate::clock::ProcessClock;
@@ -279,11 +280,9 @@ fn serve_faces(
         store.clone(),
         keys.sealing_key(),
         config.admin.clone(),
-        outside.clone(),
-        outside.clone(),
-        outside.clone(),
+        crate::admin::outside::Outside::of(outside),
     ));
-    let profiles = Arc::new(ProfileApi::new(outside.clone(), behind.reader()));
+    let profiles = Arc::new(ProfileApi::new(outside.clone(), behind.reader(), behind.desk()));
     let health = Arc::clone(health);
     let document = Arc::new(openapi::document());
     let server = HttpServer::new(move || {

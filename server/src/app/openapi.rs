@@ -28,6 +28,7 @@ mod tests {
             "/v1/batch",
             "/v1/identify",
             "/v1/spaces/{workspace}/collections/users/profiles/{identifier}/traits",
+            "/v1/spaces/{workspace}/collections/users/profiles/{identifier}/unmerge",
             "/readyz",
         ] {
             assert!(paths.contains_key(path), "{path}");

@@ -1,19 +1,28 @@
 //! What the faces need from the other parts, behind the traits that they define.
 
 use super::behind::Behind;
+use crate::admin::identity::{AlarmRow, Rebuilt};
 use crate::admin::outside::{
-    DeadLetterRow, DeadLetters, OutsideError, RejectRow, Rejects, Rows, SnapshotTaken, Snapshots,
+    DeadLetterRow, DeadLetters, Graphs, OutsideError, PreviewOrder, PreviewState, Previews, RejectRow,
+    Rejects, Rows, SnapshotTaken, Snapshots,
 };
 use crate::workspaces::WorkspaceStore;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use std::time::Duration;
 use tributary_destinations::DeadLetter;
 use tributary_ingest::rejects::lookup::FoundReject;
+use tributary_model::command::{Action, Command};
 use tributary_model::workspace::Scope;
 use tributary_model::{DestinationId, ErrorCode, WorkspaceId};
-use tributary_profiles::Access;
+use tributary_profiles::desk::DeskError;
+use tributary_profiles::machine::CommandResult;
+use tributary_profiles::rebuild::RebuildReport;
+use tributary_profiles::{Access, alarms, preview};
 
 /// The parts, as far as they are open.
 pub(super) struct Outside {
@@ -37,6 +46,16 @@ impl Access for Outside {
             return Err(ErrorCode::Forbidden);
         }
         Ok(owner.id)
+    }
+
+    fn change(&self, token: Option<&str>, workspace: &str) -> Result<(WorkspaceId, u64, String), ErrorCode> {
+        let snapshot = self.store.snapshot();
+        let token = token.ok_or(ErrorCode::Unauthenticated)?;
+        let (owner, token) = snapshot.token(token).ok_or(ErrorCode::Unauthenticated)?;
+        if owner.name != workspace || !token.scopes.contains(&Scope::AdminWrite) {
+            return Err(ErrorCode::Forbidden);
+        }
+        Ok((owner.id, owner.version, format!("{} {}", token.id, token.name)))
     }
 }
 
@@ -85,6 +104,87 @@ impl Snapshots for Outside {
         let name = taken.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(SnapshotTaken { snapshot: name, path: taken.path.display().to_string(), position: taken.next })
     }
+}
+
+impl Previews for Outside {
+    fn begin(&self, workspace: WorkspaceId, order: PreviewOrder) -> Result<String, OutsideError> {
+        let snapshot = self.store.snapshot();
+        // Deleted in this very moment.
+        let gone = || OutsideError::Unavailable("the workspace is gone".to_owned());
+        let current = snapshot.workspace(workspace).ok_or_else(gone)?.identity.clone();
+        let PreviewOrder { rules, from, until } = order;
+        self.behind.previews().begin(current, preview::PreviewOrder { workspace, rules, from, until })
+    }
+
+    fn state(&self, workspace: WorkspaceId, id: &str) -> Option<PreviewState> {
+        self.behind.previews().state(workspace, id)
+    }
+
+    fn ended(&self, workspace: WorkspaceId, id: &str) -> BoxFuture<'static, ()> {
+        self.behind.previews().ended(workspace, id)
+    }
+
+    fn stop(&self, workspace: WorkspaceId, id: &str) -> bool {
+        self.behind.previews().cancel(workspace, id)
+    }
+
+    fn forget(&self, workspace: WorkspaceId, id: &str) {
+        self.behind.previews().forget(workspace, id);
+    }
+}
+
+impl Graphs for Outside {
+    fn rebuild(
+        &self,
+        workspace: WorkspaceId,
+        version: u64,
+        by: String,
+        wait: Duration,
+    ) -> BoxFuture<'static, Result<Option<Rebuilt>, OutsideError>> {
+        let desk = self.behind.desk();
+        let rebuild = async move {
+            let desk = desk.get().ok_or(OutsideError::NotReady("the profiles"))?;
+            let command = Command { by, reason: None, action: Action::Rebuild };
+            let sequence = desk.put(workspace, version, &command).await.map_err(not_ordered)?;
+            match desk.result(sequence, wait).await {
+                Ok(CommandResult::Rebuilt(report)) => Ok(Some(rebuilt(report))),
+                Ok(CommandResult::Refused(refused)) => Err(OutsideError::Unavailable(refused.message)),
+                Ok(CommandResult::Unmerged(_) | CommandResult::HandedOver(_)) => {
+                    let message = format!("record {sequence} is no rebuild");
+                    Err(OutsideError::Failed("the rebuild", message.into()))
+                }
+                // It is in the log, so it will be in force, or is already.
+                Err(DeskError::Late { .. } | DeskError::Stopped { .. } | DeskError::Forgotten { .. }) => {
+                    Ok(None)
+                }
+                Err(error @ DeskError::Log(_)) => Err(not_ordered(error)),
+            }
+        };
+        rebuild.boxed()
+    }
+
+    fn alarms(
+        &self,
+        workspace: WorkspaceId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Rows<AlarmRow>, OutsideError> {
+        let reader = self.behind.reader();
+        let reader = reader.get().ok_or(OutsideError::NotReady("the profiles"))?;
+        let mut found = reader
+            .alarms(workspace, limit + 1, parse_cursor(cursor)?)
+            .map_err(|error| OutsideError::Failed("reading the alarms", error.into()))?;
+        let next = (found.len() > limit).then(|| found[limit - 1].0.to_string());
+        found.truncate(limit);
+        Ok(Rows { rows: found.into_iter().map(|(_, alarm)| alarm_row(alarm)).collect(), next })
+    }
+}
+
+fn not_ordered(error: DeskError) -> OutsideError {
+    if error.code() == ErrorCode::Internal {
+        return OutsideError::Failed("ordering the rebuild", error.into());
+    }
+    OutsideError::Unavailable(error.to_string())
 }
 
 fn parse_cursor(cursor: Option<&str>) -> Result<Option<u64>, OutsideError> {
@@ -136,6 +236,22 @@ fn reject_row(found: FoundReject) -> RejectRow {
         event,
         event_base64,
     }
+}
+
+fn alarm_row(alarm: alarms::AlarmRow) -> AlarmRow {
+    AlarmRow {
+        kind: alarm.kind.name().to_owned(),
+        at: alarm.at.to_string(),
+        profile_id: alarm.profile.map(|id| id.to_string()),
+        identifier: alarm.identifier.map(|identifier| identifier.to_text()),
+        count: alarm.count,
+        threshold: alarm.threshold,
+    }
+}
+
+fn rebuilt(report: RebuildReport) -> Rebuilt {
+    let RebuildReport { profiles_before, profiles_after, merges, splits } = report;
+    Rebuilt { profiles_before, profiles_after, merges, splits }
 }
 
 fn dead_letter_row(letter: DeadLetter) -> DeadLetterRow {

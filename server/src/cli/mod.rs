@@ -1,6 +1,8 @@
 //! The commands of the binary.
 
 pub mod demo;
+mod identity;
+mod running;
 mod serve;
 mod snapshot;
 
@@ -31,6 +33,8 @@ enum Command {
     Snapshot(snapshot::SnapshotArgs),
     /// Put a snapshot in the place of all profiles; the server must be stopped
     Restore(snapshot::RestoreArgs),
+    /// Try changed identity rules, rebuild profiles, measure identity resolution
+    Identity(identity::IdentityArgs),
 }
 
 /// Does what the arguments say. The exit code is the command's.
@@ -65,6 +69,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Snapshot(args) => runtime()?.block_on(snapshot::take(args, &environment)),
         Command::Restore(args) => snapshot::restore(&args, &environment),
+        Command::Identity(args) => identity::run(args, &environment),
     }
 }
 

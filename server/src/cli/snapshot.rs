@@ -1,10 +1,12 @@
 //! `tributary snapshot` and `tributary restore`.
 
+use super::running::RunningServer;
 use crate::config::{Config, Environment, ServeArgs};
 use crate::keys::Keys;
 use crate::lifecycle::{DataDir, LockError};
 use crate::telemetry;
 use anyhow::{Context, bail};
+use reqwest::Method;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tributary_profiles::StatePaths;
@@ -44,11 +46,9 @@ pub(super) async fn take(args: SnapshotArgs, environment: &Environment) -> anyho
             println!("{}", taken.path.display());
         }
         Err(LockError::InUse(_)) => {
-            let token = args.token.or_else(|| config.admin_token.as_ref().map(|t| t.expose().to_owned()));
-            let token = token.context(
-                "the server is running: give the first token with --token or TRIBUTARY_ADMIN_TOKEN",
-            )?;
-            println!("{}", of_running(&config, &token).await?);
+            let server = RunningServer::new(&config, args.token)?;
+            let (_, body) = server.call(Method::POST, "/snapshots", None).await?;
+            println!("{}", body["path"].as_str().context("the server's answer names no path")?);
         }
         Err(error) => return Err(error.into()),
     }
@@ -65,20 +65,6 @@ fn of_stopped(config: &Config, directory: &DataDir) -> anyhow::Result<snapshot::
     let kept = usize::try_from(config.state.snapshots_kept).unwrap_or(usize::MAX);
     let fingerprint = hash_key.fingerprint();
     Ok(snapshot::export(&paths.snapshots, &*open.store, open.checkpoint, &fingerprint, kept)?)
-}
-
-async fn of_running(config: &Config, token: &str) -> anyhow::Result<String> {
-    crate::tls::install();
-    let url = format!("http://{}/admin/v1/snapshots", config.api);
-    let client = reqwest::Client::builder().no_proxy().build()?;
-    let answer = client.post(&url).bearer_auth(token).send().await;
-    let answer = answer.with_context(|| format!("the running server does not answer at {url} (--api)"))?;
-    let status = answer.status();
-    let body: serde_json::Value = answer.json().await.context("the server's answer is not JSON")?;
-    if !status.is_success() {
-        bail!("the server refused: {} ({status})", body["error"]["message"].as_str().unwrap_or("no reason"));
-    }
-    Ok(body["path"].as_str().context("the server's answer names no path")?.to_owned())
 }
 
 /// Puts a snapshot in the place of the state of a stopped data directory.

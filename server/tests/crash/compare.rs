@@ -32,6 +32,8 @@ pub(super) struct Survived {
     reference: Reference,
     /// Every event's message id, and how often it is there.
     logged: BTreeMap<MessageId, u64>,
+    /// How many commands are there.
+    commands: u64,
     /// The receive time of every record, in order.
     received: Vec<Timestamp>,
     hash_key: HashKey,
@@ -43,16 +45,18 @@ impl Survived {
         let hash_key = Keys::open(path).expect("the keys are there").hash_key();
         let mut reference = Reference::new(hash_key.clone());
         let mut logged = BTreeMap::<MessageId, u64>::new();
+        let mut commands = 0;
         let mut received = Vec::new();
         for (sequence, bytes) in logs.read("events") {
             let record = Record::decode(&bytes).expect("a record");
             if let (RecordKind::Event(_), Some(id)) = (record.envelope.kind, &record.envelope.message_id) {
                 *logged.entry(id.clone()).or_default() += 1;
             }
+            commands += u64::from(record.envelope.kind == RecordKind::Command);
             received.push(record.envelope.received_at);
             reference.apply(sequence, &record);
         }
-        Self { reference, logged, received, hash_key }
+        Self { reference, logged, commands, received, hash_key }
     }
 
     /// By how many microseconds the receive time goes on from each record to the next.
@@ -60,12 +64,19 @@ impl Survived {
         self.received.windows(2).map(|pair| pair[1].micros_since(pair[0])).collect()
     }
 
-    /// Everything that was acknowledged is there: good events in the events log, the others among the rejects.
+    /// Everything that was acknowledged is there: good events and commands in the events log, bad events among the
+    /// rejects.
     pub(super) fn holds(&self, books: &Books, logs: &Logs) {
         for id in &books.acknowledged {
             let id = MessageId::parse(id).expect("a message id");
             assert!(self.logged.contains_key(&id), "acknowledged event {id} is not in the log");
         }
+        let wanted = books.commands();
+        assert!(
+            self.commands >= wanted,
+            "{} of {wanted} acknowledged commands are in the log",
+            self.commands
+        );
         let rejected: BTreeSet<String> = logs
             .read("rejects")
             .iter()

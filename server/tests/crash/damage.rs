@@ -2,6 +2,7 @@
 
 use super::Proof;
 use super::faults::{acknowledged, compare, event, events};
+use super::load::Pace;
 use super::logs::Logs;
 use crate::harness::{Server, data_dir};
 use rustix::process::Signal;
@@ -202,10 +203,12 @@ async fn damage_to_an_older_segment_is_reported_where_it_is_read() {
     ends_by_itself(&path).await;
 }
 
-/// Some load, then a stop.
+/// Some load, then a stop. Nothing is ordered, so the state is the first generation still.
 async fn with_state(seed: u64) -> (tempfile::TempDir, Proof) {
     let (directory, path) = data_dir();
-    let mut proof = Proof::begin(Logs::embedded(path), seed).await;
+    let logs = Logs::embedded(path);
+    let pace = Pace { orders_every: None, ..logs.pace() };
+    let mut proof = Proof::begin_at(logs, seed, pace).await;
     let life = proof.start(None).expect("it starts");
     proof.until_posts(40).await;
     life.server.signal(Signal::TERM);

@@ -5,18 +5,22 @@ use rand_chacha::ChaCha8Rng;
 
 /// The fail points at which the server is killed in turn, and how often it may pass each at most before. Each lies
 /// between two steps that a crash must not tear apart; see `tributary_eventlog::fail_points`.
-const POINTS: [(&str, u64); 6] = [
+const POINTS: [(&str, u64); 7] = [
     ("segment::sync", 40),
     ("projector::activations_durable", 6),
     (REDO_SYNCED, 6),
     ("checkpoint::batch_applied", 12),
     ("checkpoint::store_applied", 6),
     ("checkpoint::redo_dropped", 6),
+    (REBUILT, 1),
 ];
 
 /// What is left by a kill here is applied by the next start, which is then killed too.
 const REDO_SYNCED: &str = "checkpoint::redo_synced";
 const RECOVERED: &str = "recovery::store_applied";
+
+/// A rebuilt state is the one in use, and the process goes on with the one before. Only a rebuild leads there.
+const REBUILT: &str = "rebuild::switched";
 
 /// How a life ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +50,14 @@ impl Ending {
             Self::Killed { .. } | Self::Stopped { .. } => None,
         }
     }
+
+    /// Whether it takes a rebuild to come there.
+    pub(super) fn needs_rebuild(self) -> bool {
+        match self {
+            Self::AtPoint { name, .. } => name == REBUILT,
+            Self::Killed { .. } | Self::Stopped { .. } => false,
+        }
+    }
 }
 
 /// So many kills, at random times and at each fail point in turn, and a stop now and then.
@@ -68,7 +80,7 @@ pub(super) fn schedule(seed: u64, kills: usize, lives: Lives) -> Vec<Ending> {
         if name == REDO_SYNCED {
             kill(Ending::AtPoint { name: RECOVERED, time: 1 });
         }
-        if number % 2 == 1 {
+        if number % 3 == 2 {
             kill(Ending::Killed { posts: random.random_range(1..=lives.posts_max) });
         }
         if number % POINTS.len() == POINTS.len() - 1 {

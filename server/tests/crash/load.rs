@@ -1,9 +1,9 @@
-//! The load: an endless seeded stream of posts, sent by several senders, and the books of what was answered.
+//! The load: an endless seeded stream of posts and orders, sent by several senders, and the books of what was answered.
 
-use crate::harness::Faces;
-use crate::harness::WRITE_KEY;
+use super::orders::{Kind, Order, Orders};
+use crate::harness::{Faces, WRITE_KEY};
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub(super) struct Pace {
     pub(super) events: usize,
     /// How many events may be handed out ahead of their deliveries: bounds how much there is to compare.
     pub(super) ahead: u64,
+    /// One turn in so many is an order instead of a post; `None` for none.
+    pub(super) orders_every: Option<u64>,
     /// How long a sender waits for an answer before it posts again.
     pub(super) answer_within: Duration,
 }
@@ -40,6 +42,13 @@ pub(super) struct Post {
     bad: Vec<String>,
 }
 
+/// What a sender does next.
+#[derive(Debug)]
+enum Turn {
+    Post(Post),
+    Order(Order),
+}
+
 /// What was handed out and what was answered.
 #[derive(Debug, Default)]
 pub(super) struct Books {
@@ -49,6 +58,15 @@ pub(super) struct Books {
     pub(super) acknowledged: BTreeSet<String>,
     /// Those of acknowledged events that had to be rejected.
     pub(super) rejected: BTreeSet<String>,
+    /// Orders that were answered: how many were taken, how many refused.
+    pub(super) orders: BTreeMap<Kind, Ordered>,
+}
+
+/// What became of the orders of a kind.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ordered {
+    pub(super) taken: u64,
+    pub(super) refused: u64,
 }
 
 /// See the module.
@@ -56,11 +74,11 @@ pub(super) struct Load {
     pub(super) pace: Pace,
     calls: Mutex<Calls>,
     books: Mutex<Books>,
-    /// Acknowledged posts.
+    /// Acknowledged posts, and answered orders.
     posts: watch::Sender<u64>,
-    /// Posts that were not answered in time.
+    /// Posts and orders that were not answered in time.
     unanswered: watch::Sender<u64>,
-    /// Deliveries that the receiver has got.
+    /// Deliveries of events that the receiver has got.
     delivered: watch::Receiver<u64>,
     ended: AtomicBool,
 }
@@ -69,7 +87,9 @@ struct Calls {
     seed: u64,
     days: u64,
     day: Day,
+    turns: u64,
     posts: u64,
+    orders: Orders,
 }
 
 #[derive(Deserialize)]
@@ -82,7 +102,7 @@ impl Load {
     pub(super) fn new(seed: u64, pace: Pace, delivered: watch::Receiver<u64>) -> Self {
         Self {
             pace,
-            calls: Mutex::new(Calls { seed, days: 0, day: day(seed, 0), posts: 0 }),
+            calls: Mutex::new(Calls::new(seed)),
             books: Mutex::default(),
             posts: watch::Sender::new(0),
             unanswered: watch::Sender::new(0),
@@ -91,12 +111,12 @@ impl Load {
         }
     }
 
-    /// Acknowledged posts, as a value that can be awaited.
+    /// Acknowledged posts and answered orders, as a value that can be awaited.
     pub(super) fn posts(&self) -> watch::Receiver<u64> {
         self.posts.subscribe()
     }
 
-    /// Posts that were not answered in time, as a value that can be awaited.
+    /// Posts and orders that were not answered in time, as a value that can be awaited.
     pub(super) fn unanswered(&self) -> watch::Receiver<u64> {
         self.unanswered.subscribe()
     }
@@ -111,8 +131,8 @@ impl Load {
         look(&self.books.lock().expect("no sender panicked"))
     }
 
-    /// The next post, once there is room for it; none if the load or the server's life has ended.
-    async fn next(&self, over: &mut watch::Receiver<bool>) -> Option<Post> {
+    /// The next turn, once there is room for it; none if the load or the server's life has ended.
+    async fn next(&self, over: &mut watch::Receiver<bool>) -> Option<Turn> {
         let handed_out = self.books(|books| books.handed_out.len() as u64);
         let mut delivered = self.delivered.clone();
         let room = async { drop(delivered.wait_for(|count| count + self.pace.ahead >= handed_out).await) };
@@ -124,10 +144,12 @@ impl Load {
             () = room => {}
             () = is_over => return None,
         }
-        let post = self.calls.lock().expect("no sender panicked").next_post(self.pace.events);
-        let mut books = self.books.lock().expect("no sender panicked");
-        books.handed_out.extend(post.good.iter().cloned());
-        Some(post)
+        let turn = self.calls.lock().expect("no sender panicked").next(&self.pace);
+        if let Turn::Post(post) = &turn {
+            let mut books = self.books.lock().expect("no sender panicked");
+            books.handed_out.extend(post.good.iter().cloned());
+        }
+        Some(turn)
     }
 
     /// Counts in an event that a test has posted by itself, and that was acknowledged.
@@ -144,9 +166,44 @@ impl Load {
         drop(books);
         self.posts.send_modify(|count| *count += 1);
     }
+
+    fn ordered(&self, kind: Kind, answer: &Answer) {
+        let mut books = self.books.lock().expect("no sender panicked");
+        let ordered = books.orders.entry(kind).or_default();
+        match answer {
+            Answer::Taken => ordered.taken += 1,
+            Answer::Refused(_) => ordered.refused += 1,
+            Answer::TooLate => self.unanswered.send_modify(|count| *count += 1),
+            // Nobody knows what became of it, but the log.
+            Answer::Later | Answer::Gone => return,
+        }
+        drop(books);
+        self.posts.send_modify(|count| *count += 1);
+    }
+}
+
+impl Books {
+    /// How many orders were taken that are commands of the log.
+    pub(super) fn commands(&self) -> u64 {
+        self.orders.iter().filter(|(kind, _)| kind.is_command()).map(|(_, ordered)| ordered.taken).sum()
+    }
 }
 
 impl Calls {
+    fn new(seed: u64) -> Self {
+        Self { seed, days: 0, day: day(seed, 0), turns: 0, posts: 0, orders: Orders::new(seed) }
+    }
+
+    fn next(&mut self, pace: &Pace) -> Turn {
+        self.turns += 1;
+        if pace.orders_every.is_some_and(|every| self.turns.is_multiple_of(every))
+            && let Some(order) = self.orders.next()
+        {
+            return Turn::Order(order);
+        }
+        Turn::Post(self.next_post(pace.events))
+    }
+
     fn next_post(&mut self, events: usize) -> Post {
         self.posts += 1;
         if self.posts.is_multiple_of(SINGLE_EVERY) {
@@ -180,6 +237,7 @@ impl Calls {
     fn next_call(&mut self) -> Call {
         loop {
             if let Some(call) = self.day.next() {
+                self.orders.notice(&call.body);
                 return call;
             }
             self.days += 1;
@@ -197,15 +255,23 @@ fn message_id(call: &Call) -> String {
     serde_json::from_str::<Named>(&call.body).expect("a call is JSON and has an id").message_id
 }
 
-enum Answer {
+/// What became of a request.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// It was answered as a success.
     Taken,
+    /// It was refused for good, with this status.
+    Refused(u16),
+    /// It may be sent again later.
     Later,
+    /// There was no answer in time.
     TooLate,
+    /// Nobody was there any more.
     Gone,
 }
 
-/// Posts until the server is gone or the load has ended; hands back what was not acknowledged. As an SDK does, it
-/// posts that again, with the same ids: to this server, or to the next.
+/// Posts and orders until the server is gone or the load has ended; hands back the post that was not acknowledged. As an
+/// SDK does, it posts that again, with the same ids: to this server, or to the next. Orders are given once.
 pub(super) async fn send(
     faces: Faces,
     load: Arc<Load>,
@@ -215,10 +281,18 @@ pub(super) async fn send(
     loop {
         let post = match left.take() {
             Some(post) => post,
-            None => load.next(&mut over).await?,
+            None => match load.next(&mut over).await? {
+                Turn::Post(post) => post,
+                Turn::Order(order) => {
+                    let answer = order.answer(&faces, load.pace.answer_within).await;
+                    load.ordered(order.kind, &answer);
+                    continue;
+                }
+            },
         };
         match answer(&faces, &post, load.pace.answer_within).await {
             Answer::Taken => load.acknowledge(post),
+            Answer::Refused(status) => panic!("the collector refused a post: {status}"),
             Answer::Gone => return Some(post),
             Answer::Later => left = Some(post),
             Answer::TooLate => {
@@ -239,24 +313,34 @@ async fn answer(faces: &Faces, post: &Post, within: Duration) -> Answer {
             Answer::Taken
         }
         Ok(answer) if answer.status().is_server_error() => Answer::Later,
-        Ok(answer) => panic!("the collector refused a post: {}", answer.status()),
+        Ok(answer) => Answer::Refused(answer.status().as_u16()),
         Err(error) if error.is_timeout() => Answer::TooLate,
         Err(_) => Answer::Gone,
     }
 }
 
 #[test]
-fn the_same_seed_gives_the_same_posts_and_ids_do_not_run_out() {
-    let posts = |seed| {
-        let mut calls = Calls { seed, days: 0, day: day(seed, 0), posts: 0 };
-        (0..600).map(|_| calls.next_post(20)).collect::<Vec<_>>()
+fn the_same_seed_gives_the_same_turns_and_ids_do_not_run_out() {
+    let turns = |seed| {
+        let pace =
+            Pace { senders: 1, events: 20, ahead: 0, orders_every: Some(7), answer_within: Duration::ZERO };
+        let mut calls = Calls::new(seed);
+        (0..700).map(|_| calls.next(&pace)).collect::<Vec<_>>()
     };
-    let (first, again) = (posts(7), posts(7));
-    assert!(first.iter().zip(&again).all(|(left, right)| left.body == right.body && left.path == right.path));
-    let ids: BTreeSet<_> = first.iter().flat_map(|post| &post.good).collect();
-    let calls: usize = first.iter().map(|post| post.good.len()).sum();
+    let (first, again) = (turns(7), turns(7));
+    assert_eq!(format!("{first:?}"), format!("{again:?}"));
+    let posts: Vec<&Post> = first
+        .iter()
+        .filter_map(|turn| match turn {
+            Turn::Post(post) => Some(post),
+            Turn::Order(_) => None,
+        })
+        .collect();
+    assert_eq!(posts.len(), 600);
+    let ids: BTreeSet<_> = posts.iter().flat_map(|post| &post.good).collect();
+    let calls: usize = posts.iter().map(|post| post.good.len()).sum();
     assert!(calls as u64 > 3 * CALLS, "several days");
     // A day repeats about one call in fifty, as SDKs do.
     assert!(ids.len() * 100 > calls * 95, "{} of {calls}", ids.len());
-    assert!(first.iter().any(|post| !post.bad.is_empty()));
+    assert!(posts.iter().any(|post| !post.bad.is_empty()));
 }

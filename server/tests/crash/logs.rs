@@ -82,8 +82,10 @@ impl Logs {
     /// How hard the load may press.
     pub(super) fn pace(&self) -> Pace {
         match self.is_mock() {
-            true => Pace { senders: 1, events: 2, ahead: 12, answer_within: PATIENCE },
-            false => Pace { senders: 4, events: 20, ahead: 200, answer_within: PATIENCE },
+            true => Pace { senders: 1, events: 2, ahead: 12, orders_every: Some(4), answer_within: PATIENCE },
+            false => {
+                Pace { senders: 4, events: 20, ahead: 200, orders_every: Some(6), answer_within: PATIENCE }
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The crash proof: the server under load, killed again and again, at random times and between any two steps that
-//! a crash must not tear apart; and in the end compared with a slow, fresh projection of the log that survived.
+//! a crash must not tear apart, while people undo merges, change the rules and have the graph rebuilt; and in the end
+//! compared with a slow, fresh projection of the log that survived.
 //!
 //! Everything random follows from a seed (times of kills apart, which the machine decides too). The environment
 //! says how much: `TRIBUTARY_CRASH_KILLS`, `TRIBUTARY_CRASH_SEED`; `cargo xtask crash` sets both. A test that
@@ -14,13 +15,16 @@ mod faults;
 mod kills;
 mod load;
 mod logs;
+mod orders;
 mod receiver;
 
 use crate::harness::{Faces, PATIENCE, Server, data_dir};
 use compare::Survived;
+use faults::post;
 use kills::{Ending, schedule};
-use load::{Load, Pace, Post, send};
+use load::{Answer, Load, Pace, Post, send};
 use logs::Logs;
+use orders::Order;
 use receiver::Receiver;
 use reqwest::Method;
 use rustix::process::Signal;
@@ -35,6 +39,9 @@ use tributary_model::DestinationId;
 
 const KILLS: usize = 10;
 const SEED: u64 = 20_261_120;
+
+/// The id of the event behind everything else.
+const LAST: &str = "last";
 
 /// Checkpoints follow each other so closely, in milliseconds, that most kills meet one.
 const CHECKPOINT_INTERVAL_MS: &str = "20";
@@ -107,6 +114,14 @@ struct Life {
     senders: Vec<JoinHandle<Option<Post>>>,
 }
 
+impl Life {
+    /// Orders one rebuild after the other, until one of them has ended the process.
+    async fn rebuild_until_gone(&self) {
+        let is_gone = async || matches!(Order::rebuild().answer(&self.server, PATIENCE).await, Answer::Gone);
+        self.server.until("a rebuild ends the process", is_gone).await;
+    }
+}
+
 impl Proof {
     /// The first start: with a destination for everything that comes after it.
     async fn begin(logs: Logs, seed: u64) -> Self {
@@ -175,6 +190,7 @@ impl Proof {
                         self.until_posts(posts).await;
                         life.server.signal(Signal::TERM);
                     }
+                    Ending::AtPoint { .. } if ending.needs_rebuild() => life.rebuild_until_gone().await,
                     Ending::AtPoint { .. } => {}
                 }
                 self.bury(life).await
@@ -199,7 +215,11 @@ impl Proof {
             assert!(left.is_none(), "the server that is not killed takes everything");
         }
         life.server.ready().await;
+        // Once this one is delivered, whatever is to come of the records before it is in the activations log.
+        life.server.until("the last event is taken", async || post(&life.server, LAST).await.0 == 200).await;
+        self.load.posted(LAST);
         self.receiver.until(self.load.books(|books| books.handed_out.len() as u64)).await;
+        self.receiver.until_event(LAST).await;
         // What arrived in an earlier life may be unknown to the books, which end when this life has brought it again.
         let behind =
             format!(r#"tributary_destination_behind{{workspace="ws_1",destination="{}"}}"#, self.destination);
@@ -213,7 +233,12 @@ impl Proof {
     async fn compare(&self) {
         let path = &self.logs.path;
         let survived = Survived::read(path, &self.logs);
-        self.load.books(|books| survived.holds(books, &self.logs));
+        self.load.books(|books| {
+            survived.holds(books, &self.logs);
+            for (kind, ordered) in &books.orders {
+                assert!(ordered.taken > 0 || ordered.refused < 50, "{kind:?} is never taken: {ordered:?}");
+            }
+        });
         survived.compare_state(path);
         survived.compare_activations(&self.logs);
         let deliveries = self.receiver.deliveries();

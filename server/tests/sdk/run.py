@@ -249,7 +249,7 @@ def check(product, wire, webhook, senders, scratch):
         "definition": "webhook",
         "name": "sdk test",
         "enabled": True,
-        "settings": {"url": webhook.url, "secret": webhook.secret},
+        "settings": {"url": webhook.url, "secret": webhook.secret, "send": ["events"]},
     }
     status, answer = product.ask("/admin/v1/destinations", body)
     if status != 201:

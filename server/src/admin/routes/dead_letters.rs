@@ -29,7 +29,7 @@ pub(in crate::admin) async fn list(admin: Data<Admin>, http: HttpRequest) -> Ans
     workspace.destination(id).ok_or_else(|| request::no_such("destination", id))?;
     let paging = request::query::<Paging>(&http)?.without_message_id()?;
     let limit = paging.limit()?;
-    let letters = Arc::clone(&admin.dead_letters);
+    let letters = Arc::clone(&admin.outside.dead_letters);
     let found = blocking(move || letters.list(workspace.id, id, limit, paging.cursor.as_deref())).await?;
     Ok(HttpResponse::Ok().json(Page::new(found.rows, found.next, limit)))
 }

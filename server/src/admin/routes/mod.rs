@@ -2,9 +2,12 @@
 //!
 //! [`ENDPOINTS`] is the one list of them; a test holds the OpenAPI document to it.
 
+pub(super) mod alarms;
 pub(super) mod dead_letters;
 pub(super) mod destinations;
 pub(super) mod document;
+pub(super) mod identity_preview;
+pub(super) mod identity_rules;
 pub(super) mod rejects;
 pub(super) mod snapshots;
 pub(super) mod sources;
@@ -43,7 +46,7 @@ macro_rules! endpoint {
 }
 
 /// Every endpoint of the admin API. Those of one path stand together.
-pub(super) static ENDPOINTS: [Endpoint; 26] = [
+pub(super) static ENDPOINTS: [Endpoint; 33] = [
     endpoint!(POST "/sources" sources::create),
     endpoint!(GET "/sources" sources::list),
     endpoint!(GET "/sources/{id}" sources::read),
@@ -68,6 +71,13 @@ pub(super) static ENDPOINTS: [Endpoint; 26] = [
     endpoint!(GET "/workspaces/{id}" workspaces::read),
     endpoint!(PATCH "/workspaces/{id}" workspaces::change),
     endpoint!(DELETE "/workspaces/{id}" workspaces::delete),
+    endpoint!(GET "/identity-rules" identity_rules::read),
+    endpoint!(PUT "/identity-rules" identity_rules::replace),
+    endpoint!(POST "/identity-rules/preview" identity_preview::create),
+    endpoint!(GET "/identity-rules/preview/{id}" identity_preview::read),
+    endpoint!(DELETE "/identity-rules/preview/{id}" identity_preview::delete),
+    endpoint!(POST "/identity-rules/rebuild" identity_preview::rebuild),
+    endpoint!(GET "/identity/alarms" alarms::list),
     endpoint!(GET "/rejects" rejects::list),
     endpoint!(POST "/snapshots" snapshots::create),
 ];

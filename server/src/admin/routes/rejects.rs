@@ -26,7 +26,7 @@ pub(in crate::admin) async fn list(admin: Data<Admin>, http: HttpRequest) -> Ans
     let id = caller(&admin, &http, Scope::AdminRead)?.workspace.id;
     let paging: Paging = request::query(&http)?;
     let limit = paging.limit()?;
-    let rejects = Arc::clone(&admin.rejects);
+    let rejects = Arc::clone(&admin.outside.rejects);
     let found =
         blocking(move || rejects.find(id, paging.message_id.as_deref(), limit, paging.cursor.as_deref()))
             .await?;

@@ -17,7 +17,7 @@ use crate::admin::outside::SnapshotTaken;
     responses((status = 201, description = "Taken", body = SnapshotTaken)))]
 pub(in crate::admin) async fn create(admin: Data<Admin>, http: HttpRequest) -> Answer {
     caller(&admin, &http, Scope::WorkspacesWrite)?;
-    let snapshots = Arc::clone(&admin.snapshots);
+    let snapshots = Arc::clone(&admin.outside.snapshots);
     let taken = blocking(move || snapshots.take()).await?;
     Ok(HttpResponse::Created().json(taken))
 }

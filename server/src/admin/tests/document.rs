@@ -67,7 +67,13 @@ async fn a_document_that_is_wrong_changes_nothing_and_is_told_where() {
         ("unknown in a source", 400, with(|d| d["sources"][0]["x"] = json!(1)), "unknown field `x`"),
         ("another workspace", 400, with(|d| d["id"] = json!("ws_9")), "`id`"),
         ("an old version", 412, with(|d| d["version"] = json!(1)), "version 2"),
-        ("other rules", 400, with(|d| d["identity"]["namespaces"] = json!([])), "`identity`"),
+        ("no rules", 400, with(|d| d["identity"]["namespaces"] = json!([])), "`identity.namespaces`"),
+        (
+            "a rule that can't work",
+            400,
+            with(|d| d["identity"]["namespaces"][1]["limit"]["count"] = json!(0)),
+            "`identity.namespaces[1].limit.count`",
+        ),
         ("an unknown id", 400, with(|d| d["sources"][0]["id"] = json!("src_9")), "`sources[0].id`"),
         (
             "an id twice",
@@ -107,6 +113,20 @@ async fn a_document_that_is_wrong_changes_nothing_and_is_told_where() {
         assert!(answer.message().contains(part), "{name}: {part} is not in {}", answer.body);
     }
     assert_eq!(server.get("/workspace").await.body, document);
+}
+
+#[actix_web::test]
+async fn a_document_changes_the_identity_rules_and_keeps_those_that_are_not_sent() {
+    let server = furnished().await;
+    let mut document = server.get("/workspace").await.expect(200).body;
+    document["identity"] =
+        json!({"namespaces": [{"name": "user_id", "limit": {"count": 2, "window": "year"}}]});
+    let changed =
+        server.put("PUT", "/workspace", document.clone()).await.expect(200).body["identity"].clone();
+    assert_eq!(changed["namespaces"][0]["limit"], json!({"count": 2, "window": "year"}));
+    assert_eq!(server.get("/identity-rules").await.expect(200).body, changed);
+    document.as_object_mut().expect("an object").retain(|name, _| name != "identity" && name != "version");
+    assert_eq!(server.put("PUT", "/workspace", document).await.expect(200).body["identity"], changed);
 }
 
 #[actix_web::test]

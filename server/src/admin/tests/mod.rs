@@ -3,21 +3,29 @@
 mod access;
 mod destinations;
 mod document;
+mod identity;
 mod openapi;
 mod resources;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App, web};
+use futures_util::FutureExt as _;
+use futures_util::future::{self, BoxFuture};
 use serde_json::Value;
 use tributary_eventlog::MemoryLog;
 use tributary_model::clock::ManualClock;
-use tributary_model::{DestinationId, Timestamp, WorkspaceId};
+use tributary_model::{DestinationId, ErrorCode, Timestamp, WorkspaceId};
 
-use super::outside::{DeadLetterRow, OutsideError, RejectRow, Rows, SnapshotTaken};
+use super::identity::{AlarmRow, Rebuilt};
+use super::outside::{
+    DeadLetterRow, DeadLetters, Graphs, OutsideError, PreviewOrder, PreviewState, Previews, RejectRow,
+    Rejects, Rows, SnapshotTaken, Snapshots,
+};
 use super::*;
 use crate::config::AdminSettings;
 use crate::workspaces::{Given, StoreOptions};
@@ -59,6 +67,7 @@ struct Server {
     log: Arc<MemoryLog>,
     dir: tempfile::TempDir,
     token: String,
+    others: Arc<Fixed>,
 }
 
 impl Server {
@@ -80,9 +89,9 @@ impl Server {
         let (store, credentials) = WorkspaceStore::open(dir.path(), options).expect("the store opens");
         let token = credentials.expect("a first start").token.expose().to_owned();
         let sealing = SealingKey::derive(&[1; 32]);
-        let (rejects, letters, snapshots) = (Arc::new(Fixed), Arc::new(Fixed), Arc::new(Fixed));
-        let admin = Arc::new(Admin::new(store, sealing, limits, rejects, letters, snapshots));
-        Self { admin, log, dir, token }
+        let others = Arc::new(Fixed::default());
+        let admin = Arc::new(Admin::new(store, sealing, limits, Outside::of(&others)));
+        Self { admin, log, dir, token, others }
     }
 
     async fn send(&self, request: TestRequest) -> Answer {
@@ -125,8 +134,18 @@ fn request(method: &str, path: &str, token: &str) -> TestRequest {
         .insert_header((AUTHORIZATION, format!("Bearer {token}")))
 }
 
-/// Other parts that always answer the same: rows that repeat what they were asked.
-struct Fixed;
+/// Other parts that always answer the same: rows that repeat what they were asked, and what a test laid down.
+#[derive(Default)]
+struct Fixed {
+    /// The order of the only preview, and how that is.
+    preview: Mutex<Option<(PreviewOrder, PreviewState)>>,
+    /// How the next preview is once it was begun; it goes on where nothing is laid down.
+    next_preview: Mutex<Option<PreviewState>>,
+    /// What a rebuild makes; it goes on where nothing is laid down.
+    rebuilt: Mutex<Option<Rebuilt>>,
+    /// Who ordered rebuilds of what, under which version.
+    rebuilds: Mutex<Vec<(WorkspaceId, u64, String)>>,
+}
 
 impl Rejects for Fixed {
     fn find(
@@ -181,5 +200,76 @@ impl DeadLetters for Fixed {
 impl Snapshots for Fixed {
     fn take(&self) -> Result<SnapshotTaken, OutsideError> {
         Err(OutsideError::NotReady("the state"))
+    }
+}
+
+impl Previews for Fixed {
+    fn begin(&self, _: WorkspaceId, order: PreviewOrder) -> Result<String, OutsideError> {
+        let mut preview = self.preview.lock().expect("not poisoned");
+        if let Some((_, PreviewState::Running { .. })) = &*preview {
+            return Err(OutsideError::Busy("preview prv_1 is running".to_owned()));
+        }
+        let state = self.next_preview.lock().expect("not poisoned").take();
+        *preview = Some((order, state.unwrap_or(PreviewState::Running { read: 3, of: 7 })));
+        Ok("prv_1".to_owned())
+    }
+
+    fn state(&self, workspace: WorkspaceId, id: &str) -> Option<PreviewState> {
+        let preview = self.preview.lock().expect("not poisoned");
+        let is_it = workspace == WorkspaceId(1) && id == "prv_1";
+        preview.as_ref().filter(|_| is_it).map(|(_, state)| state.clone())
+    }
+
+    fn ended(&self, workspace: WorkspaceId, id: &str) -> BoxFuture<'static, ()> {
+        match self.state(workspace, id) {
+            Some(PreviewState::Running { .. }) => future::pending().boxed(),
+            Some(PreviewState::Done(_) | PreviewState::Failed(..)) | None => future::ready(()).boxed(),
+        }
+    }
+
+    fn stop(&self, workspace: WorkspaceId, id: &str) -> bool {
+        let known = self.state(workspace, id).is_some();
+        if let (true, Some((_, state))) = (known, &mut *self.preview.lock().expect("not poisoned")) {
+            *state = PreviewState::Failed(ErrorCode::Unavailable, "it was stopped".to_owned());
+        }
+        known
+    }
+
+    fn forget(&self, _: WorkspaceId, _: &str) {
+        *self.preview.lock().expect("not poisoned") = None;
+    }
+}
+
+impl Graphs for Fixed {
+    fn rebuild(
+        &self,
+        workspace: WorkspaceId,
+        version: u64,
+        by: String,
+        wait: Duration,
+    ) -> BoxFuture<'static, Result<Option<Rebuilt>, OutsideError>> {
+        assert_eq!(wait, Duration::from_secs(25));
+        self.rebuilds.lock().expect("not poisoned").push((workspace, version, by));
+        future::ready(Ok(*self.rebuilt.lock().expect("not poisoned"))).boxed()
+    }
+
+    fn alarms(
+        &self,
+        workspace: WorkspaceId,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Rows<AlarmRow>, OutsideError> {
+        if cursor == Some("bad") {
+            return Err(OutsideError::Cursor);
+        }
+        let row = AlarmRow {
+            kind: format!("{workspace} {limit} {cursor:?}"),
+            at: Timestamp::from_millis(0).to_string(),
+            profile_id: None,
+            identifier: Some("email:a@b".to_owned()),
+            count: 20,
+            threshold: 20,
+        };
+        Ok(Rows { rows: vec![row], next: Some("7".to_owned()) })
     }
 }

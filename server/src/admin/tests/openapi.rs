@@ -47,3 +47,23 @@ fn every_schema_that_is_referred_to_is_there() {
         assert!(schemas.contains_key(name), "{name} is missing");
     }
 }
+
+#[test]
+fn identity_rules_are_described_as_they_are_shown() {
+    let document = serde_json::to_value(document()).expect("JSON");
+    let members = |value: &Value| -> BTreeSet<String> {
+        value.as_object().expect("an object").keys().cloned().collect()
+    };
+    let rules = tributary_model::workspace::IdentityRules::default();
+    let rules = serde_json::to_value(rules).expect("JSON");
+    let first = &rules["namespaces"][0];
+    for (name, shown) in [
+        ("IdentityRules", &rules),
+        ("NamespaceRule", first),
+        ("IdentifierLimit", &first["limit"]),
+        ("AlarmRules", &rules["alarms"]),
+    ] {
+        let described = &document["components"]["schemas"][name]["properties"];
+        assert_eq!(members(described), members(shown), "{name}");
+    }
+}

@@ -26,13 +26,14 @@ impl Api {
         Self { client, base: format!("http://{address}"), token }
     }
 
-    /// Creates a webhook destination that is switched on.
+    /// Creates a webhook destination that is switched on and gets events alone: how profiles merge is shown by their
+    /// number.
     pub(super) async fn create_webhook(&self, url: &str, secret: &str) -> anyhow::Result<()> {
         let body = json!({
             "definition": "webhook",
             "name": "demo receiver",
             "enabled": true,
-            "settings": {"url": url, "secret": secret},
+            "settings": {"url": url, "secret": secret, "send": ["events"]},
         });
         let request = self.client.post(format!("{}/admin/v1/destinations", self.base));
         let response = request.bearer_auth(&self.token).json(&body).send().await?;

@@ -29,7 +29,7 @@ pub(super) struct Observed {
     pub(super) duplicates: u64,
     /// Live profiles.
     pub(super) profiles: u64,
-    /// Deliveries that have ended, however.
+    /// Deliveries that have ended, however, without those that the destination's settings leave out.
     pub(super) ended: u64,
     /// What the receiver got.
     pub(super) arrived: Arrived,
@@ -96,13 +96,15 @@ impl Observer {
             let labels = [("stage", "projector"), ("outcome", outcome.name())];
             total(&text, tributary_profiles::metrics::EVENTS, &labels)
         };
+        let deliveries =
+            |labels: &[(&str, &str)]| total(&text, tributary_destinations::metrics::DELIVERIES, labels);
         Ok(Observed {
             accepted: total(&text, tributary_ingest::metrics::EVENTS_ACCEPTED, &[]),
             rejected: total(&text, tributary_ingest::metrics::EVENTS_REJECTED, &[]),
             projected: events(Outcome::Projected),
             duplicates: events(Outcome::Duplicate),
             profiles: total(&text, tributary_profiles::metrics::PROFILES, &[]),
-            ended: total(&text, tributary_destinations::metrics::DELIVERIES, &[]),
+            ended: deliveries(&[]) - deliveries(&[("outcome", Outcome::Filtered.name())]),
             arrived: receiver.arrived(),
         })
     }

@@ -1,0 +1,133 @@
+//! Which activations of its workspace a destination is sent. Pure.
+//!
+//! A definition lets its destinations choose by a setting of the kind `activations` in its data. The engine reads that
+//! setting and leaves out what it doesn't name, so no definition's code has to. A definition without such a setting
+//! is sent everything.
+
+use crate::definition::{RawSettings, SettingKind, SettingsError, Spec};
+use tributary_model::activation::{ActivationHeader, ActivationKind};
+
+/// The names that such a setting takes, for people.
+const NAMES: &str = "events, profile_changes";
+
+/// What a destination is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Selection {
+    /// The events themselves.
+    events: bool,
+    /// That profiles were merged or split.
+    profile_changes: bool,
+}
+
+impl Selection {
+    /// Everything.
+    pub(crate) const ALL: Self = Self { events: true, profile_changes: true };
+
+    const NONE: Self = Self { events: false, profile_changes: false };
+
+    /// What these settings of a definition choose.
+    ///
+    /// # Errors
+    /// If the setting for it is wrong, and where.
+    pub(crate) fn of(spec: &Spec, settings: &RawSettings) -> Result<Self, SettingsError> {
+        let setting = spec.settings.iter().find(|setting| setting.kind == SettingKind::Activations);
+        let chosen = match setting {
+            Some(setting) => Self::read(settings, &setting.name)?,
+            None => None,
+        };
+        Ok(chosen.unwrap_or(Self::ALL))
+    }
+
+    /// Reads the setting of that name; `None` if it is missing or null.
+    ///
+    /// # Errors
+    /// If it is no list, empty, or names something else.
+    pub(crate) fn read(settings: &RawSettings, name: &str) -> Result<Option<Self>, SettingsError> {
+        let Some(value) = settings.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
+        let Some(list) = value.as_array() else {
+            return Err(SettingsError::new(name, format!("must be a list out of: {NAMES}")));
+        };
+        if list.is_empty() {
+            let message = format!("must name at least one of: {NAMES}; without the setting all are sent");
+            return Err(SettingsError::new(name, message));
+        }
+        let mut chosen = Self::NONE;
+        for (at, entry) in list.iter().enumerate() {
+            match entry.as_str() {
+                Some("events") => chosen.events = true,
+                Some("profile_changes") => chosen.profile_changes = true,
+                Some(_) | None => {
+                    let place = format!("{name}[{at}]");
+                    return Err(SettingsError::new(place, format!("must be one of: {NAMES}")));
+                }
+            }
+        }
+        Ok(Some(chosen))
+    }
+
+    /// Whether it takes an activation.
+    pub(crate) fn takes(self, activation: &ActivationHeader) -> bool {
+        match activation.kind {
+            ActivationKind::Event => self.events,
+            ActivationKind::ProfileMerged | ActivationKind::ProfileSplit => self.profile_changes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn read(value: Value) -> Result<Option<Selection>, SettingsError> {
+        Selection::read(&RawSettings::from([("send".to_owned(), value)]), "send")
+    }
+
+    #[test]
+    fn lists_are_read_or_refused_with_the_place() {
+        let events = Selection { events: true, profile_changes: false };
+        let changes = Selection { events: false, profile_changes: true };
+        let good = [
+            (json!(null), None),
+            (json!(["events"]), Some(events)),
+            (json!(["profile_changes"]), Some(changes)),
+            (json!(["profile_changes", "events"]), Some(Selection::ALL)),
+            (json!(["events", "events"]), Some(events)),
+        ];
+        for (given, want) in good {
+            assert_eq!(read(given.clone()), Ok(want), "{given}");
+        }
+        let bad = [
+            (json!([]), "send", "must name at least one of: events, profile_changes"),
+            (json!("events"), "send", "must be a list"),
+            (json!({}), "send", "must be a list"),
+            (json!(["events", "merges"]), "send[1]", "must be one of: events, profile_changes"),
+            (json!([["events"]]), "send[0]", "must be one of"),
+            (json!(["Events"]), "send[0]", "must be one of"),
+        ];
+        for (given, field, message) in bad {
+            let got = read(given.clone()).expect_err("it is refused");
+            assert_eq!(got.field, field, "{given}");
+            assert!(got.message.contains(message), "{given}: {got}");
+        }
+    }
+
+    #[test]
+    fn any_definition_can_let_its_destinations_choose() {
+        let spec = |settings: Value| {
+            let json = json!({"name": "n", "title": "t", "help": "h", "settings": settings});
+            Spec::from_catalog(&json.to_string())
+        };
+        let setting =
+            json!({"name": "what", "kind": "activations", "required": false, "secret": false, "help": "h"});
+        let (with, without) = (spec(json!([setting])), spec(json!([])));
+        let chosen = RawSettings::from([("what".to_owned(), json!(["events"]))]);
+        assert_eq!(Selection::of(&with, &RawSettings::new()), Ok(Selection::ALL));
+        assert_eq!(Selection::of(&with, &chosen), Ok(Selection { events: true, profile_changes: false }));
+        assert_eq!(with.check(&chosen), Ok(()));
+        let empty = RawSettings::from([("what".to_owned(), json!([]))]);
+        assert_eq!(with.check(&empty).expect_err("it is refused").field, "what");
+        assert_eq!(Selection::of(&without, &RawSettings::new()), Ok(Selection::ALL));
+        assert!(without.check(&chosen).is_err(), "unknown settings are refused as ever");
+    }
+}

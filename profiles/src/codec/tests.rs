@@ -1,0 +1,142 @@
+//! Stored forms: samples of version 1, and today's values read back.
+
+use super::*;
+use crate::alarms::AlarmKind;
+use tributary_identity::{Anchored, EdgeRule, Evidence, Happened, LiveProfile, RefusalReason};
+use tributary_model::workspace::IdentityRules;
+use tributary_model::{Identifier, MessageId, Namespace, NodeKey, Position, ProfileId, SourceId};
+
+const AT: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
+const DAY: i64 = 20_717;
+const ID: ProfileId = ProfileId([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+
+/// What version 1 of the program wrote.
+mod samples {
+    pub(super) const NODE: &[u8] = b"\x01\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x00\xac\x02\x02m1\x02\x80\x80\xaf\xa2\xdb\xff\xad\x06\xf6\xff\xae\xa2\xdb\xff\xad\x06";
+    pub(super) const LIVE: &[u8] = b"\x01\x00\x00\xac\x02\x02m1\x02\x80\x80\xaf\xa2\xdb\xff\xad\x06\xf6\xff\xae\xa2\xdb\xff\xad\x06\x02\x05email\x03a@x\x00\x07user_id\x02u1\x00\x01\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07";
+    pub(super) const MERGED: &[u8] =
+        b"\x01\x01\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f";
+    pub(super) const EDGE: &[u8] = b"\x01\x00\xac\x02\x02m1\x02\x80\x80\xaf\xa2\xdb\xff\xad\x06\xf6\xff\xae\xa2\xdb\xff\xad\x06\xda\xc3\x02\x00";
+    pub(super) const REFUSAL: &[u8] = b"\x01\x00\xac\x02\x02m1\x02\x80\x80\xaf\xa2\xdb\xff\xad\x06\xf6\xff\xae\xa2\xdb\xff\xad\x06\xda\xc3\x02\x00\x07user_id\x01\x02";
+    pub(super) const WORKSPACE: &[u8] =
+        b"\x01\xac\x02\x00\x02\x07user_id\x01\x01\x05email\x02\x07\x04\xe8\x07\x03";
+    pub(super) const CHECKPOINT: &[u8] = b"\x01\xad\x02\x80\x80\xaf\xa2\xdb\xff\xad\x06";
+}
+
+fn evidence() -> Evidence {
+    Evidence {
+        position: Position::at(300),
+        message_id: MessageId::parse("m1").expect("a message id"),
+        source: SourceId(2),
+        received_at: AT,
+        event_time: AT.plus_micros(-5),
+    }
+}
+
+fn node(namespace: Namespace, value: &str) -> NodeKey {
+    NodeKey::first_epoch(Identifier::parse(namespace, value).expect("an identifier"))
+}
+
+fn limit() -> RefusalReason {
+    RefusalReason::Limit { namespace: Namespace::USER_ID, limit: 1, count: 2 }
+}
+
+/// The rules that were stored then, as today's form of rules reads them.
+fn rules() -> IdentityRules {
+    let document = r#"{"namespaces":[{"name":"user_id","priority":1,"limit":1},{"name":"email","priority":2,"limit":7}]}"#;
+    serde_json::from_str(document).expect("rules")
+}
+
+#[test]
+fn version_1_is_read() {
+    let members = [node(Namespace::EMAIL, "a@x"), node(Namespace::USER_ID, "u1")];
+    let live = LiveProfile {
+        created: evidence(),
+        members: members.into(),
+        merged: vec![ProfileId([7; 16])],
+        former: Vec::new(),
+        parted: Vec::new(),
+    };
+    let known =
+        Node { profile: ID, first: evidence(), linked_at: AT, anchored: Anchored::First, current_epoch: 0 };
+    let edge = Edge { first: evidence(), last_day: DAY, rule: EdgeRule::SameEvent, place: 0 };
+    let refusal = Refusal { first: evidence(), last_day: DAY, reason: limit(), place: 0 };
+    let workspace = WorkspaceState {
+        version: 300,
+        rules: Arc::new(rules()),
+        profiles: 4,
+        projected: 1000,
+        duplicates: 3,
+        has_unindexed_refusals: true,
+        ..WorkspaceState::default()
+    };
+    let cases = [
+        (samples::NODE, Value::Node(Arc::new(known))),
+        (samples::LIVE, Value::Profile(Arc::new(ProfileRecord::Live(Arc::new(live))))),
+        (samples::MERGED, Value::Profile(Arc::new(ProfileRecord::MergedInto(ID)))),
+        (samples::EDGE, Value::Edge(Arc::new(edge))),
+        (samples::REFUSAL, Value::Refusal(Arc::new(refusal))),
+        (samples::WORKSPACE, Value::Workspace(Arc::new(workspace))),
+        (samples::CHECKPOINT, Value::Checkpoint(Checkpoint { next: 301, log_time: AT })),
+    ];
+    for (bytes, want) in cases {
+        let got = Value::decode(want.tag(), bytes).expect("version 1 is known");
+        assert_eq!(got, want);
+        assert_eq!(Value::decode(want.tag(), &got.encode()).expect("today's form"), want);
+    }
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let (user, email) = (node(Namespace::USER_ID, "u1"), node(Namespace::EMAIL, "a@x"));
+    let history = HistoryEntry {
+        at: AT,
+        position: Position::at(300),
+        what: Happened::Took { node: user.clone(), from: Some(ID), rule: EdgeRule::ByHand },
+        by: Some("ada".to_owned()),
+        reason: None,
+    };
+    let partition = Partition {
+        id: 300,
+        sides: vec![vec![user], vec![email.clone()]],
+        by: "ada".to_owned(),
+        reason: Some("asked for".to_owned()),
+        at: AT,
+    };
+    let alarm = AlarmRow {
+        kind: AlarmKind::IdentifierJoinsMany,
+        at: AT,
+        profile: Some(ID),
+        identifier: Some(email.identifier),
+        count: 20,
+        threshold: 20,
+    };
+    let mut workspace = WorkspaceState { version: 2, unidentified: 5, ..WorkspaceState::default() };
+    workspace.change_rules(300, rules());
+    workspace.merges.add(AT, 3);
+    let values = [
+        Value::History(Arc::new(history)),
+        Value::Partition(Arc::new(partition)),
+        Value::Alarm(Arc::new(alarm)),
+        Value::Tally(Tally { day: DAY, count: 7 }),
+        Value::RefusedBy,
+        Value::Workspace(Arc::new(workspace)),
+    ];
+    for value in values {
+        assert_eq!(Value::decode(value.tag(), &value.encode()).expect("own bytes"), value);
+    }
+}
+
+#[test]
+fn other_bytes_are_refused() {
+    let cases: [(Tag, &[u8], &str); 4] = [
+        (Tag::Node, b"", "a stored value is damaged"),
+        (Tag::Node, b"\x02\x01", "a stored value is damaged"),
+        (Tag::Node, b"\x03", "a stored value has form 3, which this version does not know"),
+        (Tag::Fragment, b"\x02", "a stored value has form 2, which this version does not know"),
+    ];
+    for (tag, bytes, want) in cases {
+        let error = Value::decode(tag, bytes).expect_err(want);
+        assert_eq!(error.to_string(), want);
+    }
+}
