@@ -29,7 +29,8 @@ fn append_both(bench: &mut Bench, count: u32) {
 
 #[test]
 fn the_setting_says_what_is_sent_and_the_rest_is_counted_as_filtered() {
-    let cases: [(fn(&str) -> DestinationConfig, bool, bool); 4] = [
+    type Case = (fn(&str) -> DestinationConfig, bool, bool);
+    let cases: [Case; 4] = [
         (|url| webhook(1, url), true, true),
         (|url| webhook_for(url, &["events", "profile_changes"]), true, true),
         (|url| webhook_for(url, &["events"]), true, false),

@@ -64,6 +64,9 @@ pub(crate) struct Taken {
     pub(crate) beside: Vec<ProfileId>,
 }
 
+/// The places of offers: those that are kept, and those that are left out with the reasons.
+type Chosen = (Vec<usize>, Vec<(usize, RefusalReason)>);
+
 /// The offers with the profiles that they are on.
 pub(crate) struct Search {
     /// For each offer, the place of its profile in `profiles`; `None` if it is unknown.
@@ -163,11 +166,7 @@ impl Search {
     }
 
     /// Leaves out what a partition keeps away from offers of a higher priority.
-    fn within_partitions(
-        &self,
-        offers: &[Offer],
-        partitions: &Partitions,
-    ) -> (Vec<usize>, Vec<(usize, RefusalReason)>) {
+    fn within_partitions(&self, offers: &[Offer], partitions: &Partitions) -> Chosen {
         if partitions.is_empty() {
             return ((0..offers.len()).collect(), Vec::new());
         }
@@ -194,7 +193,7 @@ impl Search {
         context: &Context<'_>,
         offers: &[Offer],
         mut accepted: Vec<usize>,
-    ) -> Result<(Vec<usize>, Vec<(usize, RefusalReason)>), G::Error> {
+    ) -> Result<Chosen, G::Error> {
         let mut left_out = Vec::new();
         while accepted.len() > 1
             && let Some(reason) = self.would_be(offers, &accepted).refuse(graph, context)?
@@ -223,7 +222,7 @@ impl Search {
         context: &Context<'_>,
         offers: &[Offer],
         accepted: Vec<usize>,
-    ) -> Result<(Vec<usize>, Vec<(usize, RefusalReason)>), G::Error> {
+    ) -> Result<Chosen, G::Error> {
         let (mut kept, mut left_out) = (Vec::with_capacity(accepted.len()), Vec::new());
         for place in accepted {
             kept.push(place);

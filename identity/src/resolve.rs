@@ -141,12 +141,15 @@ pub fn nodes_of<G: GraphRead>(
     Ok(offers.into_iter().map(|offer| offer.node).collect())
 }
 
+/// What an event offers, with what is known of each node.
+type Offered = (Vec<Offer>, Vec<Option<Arc<Node>>>);
+
 fn offers_of<G: GraphRead>(
     graph: &mut G,
     context: &Context<'_>,
     event: &EventIdentifiers,
     day: i64,
-) -> Result<(Vec<Offer>, Vec<Option<Arc<Node>>>), G::Error> {
+) -> Result<Offered, G::Error> {
     let mut found: Vec<(u32, &Identifier, EdgeRule)> = Vec::with_capacity(event.identifiers.len() + 1);
     let mut add = |identifier, rule| {
         if let Some(declared) = context.rules.rule(Identifier::namespace(identifier))

@@ -82,11 +82,10 @@ impl<'a> Whole<'a> {
                 for merged in &self.live.merged {
                     entries.extend(graph.history(workspace, *merged)?);
                 }
-                let merge = entries.into_iter().find_map(|entry| match entry.what {
-                    Happened::Merged { merged, links, .. } if entry.position.sequence == *sequence => {
-                        Some((merged.len(), links))
-                    }
-                    _ => None,
+                let merge = entries.into_iter().find_map(|entry| {
+                    let is_named = entry.position.sequence == *sequence;
+                    let Happened::Merged { merged, links, .. } = entry.what else { return None };
+                    is_named.then_some((merged.len(), links))
                 });
                 self.merge(merge)
             }

@@ -10,7 +10,7 @@ use crate::graph::{
     EdgeKey, EdgeRule, Evidence, Happened, HistoryEntry, LiveProfile, Refusal, RefusalReason,
 };
 use crate::memory::MemoryGraph;
-use crate::merge::{find, follow, live_profile};
+use crate::merge::{find, live_profile};
 use crate::partition::Partition;
 use crate::replay::take_again;
 use crate::resolve::Context;
@@ -143,28 +143,46 @@ pub fn unmerge<G: GraphStore>(
     graph.put_partition(workspace, partition)?;
     let (changed, profiles_delta) = scope.write_back(graph, context, &mut replayed)?;
 
-    let mut profiles: BTreeMap<ProfileId, Arc<LiveProfile>> = BTreeMap::new();
+    let profiles = profiles_of(graph, context, &sides)?;
+    tell(graph, context, before, &profiles, order)?;
+    let partition = order.position.sequence;
+    Ok(Ok(Unmerged { partition, before, profiles, sides, decisions, changed, profiles_delta }))
+}
+
+/// The profiles that the sides are on, the oldest first.
+fn profiles_of<G: GraphRead>(
+    graph: &mut G,
+    context: &Context<'_>,
+    sides: &[Vec<NodeKey>],
+) -> Result<Vec<(ProfileId, Arc<LiveProfile>)>, G::Error> {
+    let mut found: BTreeMap<ProfileId, Arc<LiveProfile>> = BTreeMap::new();
     for node in sides.iter().flatten() {
-        if let Some((id, live)) = graph
-            .node(workspace, node)?
-            .map(|node| follow(graph, workspace, node.profile))
-            .transpose()?
-            .flatten()
-        {
-            profiles.insert(id, live);
+        if let Some(node) = graph.node(context.workspace, node)? {
+            let profile = live_profile(graph, context.workspace, node.profile)?;
+            found.insert(profile.id, profile.live);
         }
     }
-    let mut profiles: Vec<_> = profiles.into_iter().collect();
+    let mut profiles: Vec<_> = found.into_iter().collect();
     profiles.sort_by_key(|(id, live)| (live.created.position, *id));
+    Ok(profiles)
+}
+
+/// Writes the parting into the history of every profile that it touched.
+fn tell<G: GraphStore>(
+    graph: &mut G,
+    context: &Context<'_>,
+    before: ProfileId,
+    profiles: &[(ProfileId, Arc<LiveProfile>)],
+    order: &Ordered<'_>,
+) -> Result<(), G::Error> {
     let into: Vec<ProfileId> = profiles.iter().map(|(id, _)| *id).collect();
-    let partition = order.position.sequence;
     for id in into.iter().chain([&before]).collect::<BTreeSet<_>>() {
-        let what = Happened::Parted { partition, from: before, into: into.clone() };
+        let what = Happened::Parted { partition: order.position.sequence, from: before, into: into.clone() };
         let (by, reason) = (Some(order.by.to_owned()), order.reason.map(str::to_owned));
         let entry = HistoryEntry { at: order.at, position: order.position, what, by, reason };
-        graph.put_history(workspace, *id, entry)?;
+        graph.put_history(context.workspace, *id, entry)?;
     }
-    Ok(Ok(Unmerged { partition, before, profiles, sides, decisions, changed, profiles_delta }))
+    Ok(())
 }
 
 /// What limits, caps and blocks decided about the profile since its sides were first tied together.

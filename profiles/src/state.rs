@@ -239,13 +239,9 @@ impl State {
         Ok(made)
     }
 
-    /// Makes a batch visible that changes no partitions. `views` names every profile that the batch touched.
-    pub(crate) fn publish(&self, changes: Changes, views: Views) {
-        self.publish_parting(changes, views, &[]);
-    }
-
-    /// Makes a batch visible. `parted` names every workspace whose partitions it changes.
-    pub(crate) fn publish_parting(&self, changes: Changes, views: Views, parted: &[WorkspaceId]) {
+    /// Makes a batch visible. `views` names every profile that it touched, `parted` every workspace whose partitions it
+    /// changes.
+    pub(crate) fn publish(&self, changes: Changes, views: Views, parted: &[WorkspaceId]) {
         let mut layers = self.write();
         layers.published += 1;
         if !parted.is_empty() {

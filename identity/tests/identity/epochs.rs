@@ -14,20 +14,20 @@ use tributary_model::{Identifier, ProfileId};
 
 /// The next thing that happens.
 #[derive(Debug, Clone)]
-enum Move {
+enum Step {
     Call(Call),
     Link { who: String, identifier: String },
     Remove { who: String, identifier: String },
-    Move { who: String, identifier: String, to: String },
+    HandOn { who: String, identifier: String, to: String },
 }
 
-fn any_moves(pool: u8) -> impl Strategy<Value = Vec<Move>> {
+fn any_moves(pool: u8) -> impl Strategy<Value = Vec<Step>> {
     let name = move || any_identifier(pool);
     let step = prop_oneof![
-        4 => any_call(pool).prop_map(Move::Call),
-        1 => (name(), name()).prop_map(|(who, identifier)| Move::Link { who, identifier }),
-        1 => (name(), name()).prop_map(|(who, identifier)| Move::Remove { who, identifier }),
-        2 => (name(), name(), name()).prop_map(|(who, identifier, to)| Move::Move { who, identifier, to }),
+        4 => any_call(pool).prop_map(Step::Call),
+        1 => (name(), name()).prop_map(|(who, identifier)| Step::Link { who, identifier }),
+        1 => (name(), name()).prop_map(|(who, identifier)| Step::Remove { who, identifier }),
+        2 => (name(), name(), name()).prop_map(|(who, identifier, to)| Step::HandOn { who, identifier, to }),
     ];
     prop::collection::vec(step, 0..24)
 }
@@ -42,17 +42,17 @@ fn profile(graph: &mut MemoryGraph, who: &Who) -> Option<ProfileId> {
 
 /// Carries out a command on the graph and tells the reference. What must be possible is done; what is not leaves
 /// the graph as it was.
-fn hand(graph: &mut MemoryGraph, reference: &mut Reference, step: &Move, at: u64, day: i64) {
+fn hand(graph: &mut MemoryGraph, reference: &mut Reference, step: &Step, at: u64, day: i64) {
     let (owner, identifier, action, target): (&String, &String, Action, Option<&String>) = match step {
-        Move::Call(_) => return,
-        Move::Link { who, identifier } => {
+        Step::Call(_) => return,
+        Step::Link { who, identifier } => {
             let action = Action::Link { who: somebody(who), identifier: id(identifier) };
             (who, identifier, action, Some(who))
         }
-        Move::Remove { who, identifier } => {
+        Step::Remove { who, identifier } => {
             (who, identifier, Action::Remove { who: somebody(who), identifier: id(identifier) }, None)
         }
-        Move::Move { who, identifier, to } => {
+        Step::HandOn { who, identifier, to } => {
             let action = Action::Move { who: somebody(who), identifier: id(identifier), to: somebody(to) };
             (who, identifier, action, Some(to))
         }
@@ -71,7 +71,7 @@ fn hand(graph: &mut MemoryGraph, reference: &mut Reference, step: &Move, at: u64
         Err(refused) => {
             assert!(*graph == before, "a refused command changed the graph");
             // Removing and moving what is there, and not all that is there, is always possible.
-            let is_link = matches!(step, Move::Link { .. });
+            let is_link = matches!(step, Step::Link { .. });
             let theirs = owner.is_some() && owner == from && to != Some(None) && to.flatten() != from;
             assert!(is_link || !theirs || is_last(graph, &id(identifier)), "{refused:?}");
         }
@@ -92,7 +92,7 @@ proptest! {
         let (mut graph, mut reference) = (MemoryGraph::new(), Reference::default());
         let (mut day, rules) = (0, unlimited());
         for (at, step) in (0..).zip(&moves) {
-            if let Move::Call(call) = step {
+            if let Step::Call(call) = step {
                 day += call.days;
                 let event = call.event(&rules);
                 let got = resolve_in(&mut graph, ONE, &rules, &event, &evidence(at, day));

@@ -94,7 +94,8 @@ fn past_its_caps_a_profile_does_not_grow_but_its_events_resolve() {
     let identifiers = IdentityRules { identifiers_max: 3, ..rules(DEFAULT) };
     let merges = IdentityRules { merges_max: 1, ..rules(DEFAULT) };
     let alone: &[&[&str]] = &[&["anonymous_id:1"], &["anonymous_id:2"], &["anonymous_id:3"]];
-    let cases: [(&str, IdentityRules, &[&[&str]], usize, RefusalReason); 2] = [
+    type Case<'a> = (&'a str, IdentityRules, &'a [&'a [&'a str]], usize, RefusalReason);
+    let cases: [Case<'_>; 2] = [
         (
             "identifiers",
             identifiers,

@@ -127,7 +127,8 @@ fn an_identifier_is_parted_from_the_rest_and_stays_apart() {
 #[test]
 fn a_merge_undone_gives_both_profiles_their_ids_back() {
     let rules = rules(DEFAULT);
-    let events: [(&str, &[&[&str]], &[(&str, &[&str])]); 2] = [
+    type Case<'a> = (&'a str, &'a [&'a [&'a str]], &'a [(&'a str, &'a [&'a str])]);
+    let events: [Case<'_>; 2] = [
         (
             "the anchor was known",
             &[&["anonymous_id:1"], &["user_id:a"], &["user_id:a", "anonymous_id:1"]],

@@ -190,8 +190,8 @@ impl World {
         let before = self.graph.clone();
         let mut dry = Overlay::new(self.graph.clone());
         let place = (self.at, self.day);
-        let tried = unmerge_in(&mut dry, &self.rules, who, target, again(order), place);
-        let done = unmerge_in(&mut self.graph, &self.rules, who, target, again(order), place);
+        let tried = unmerge_in(&mut dry, &self.rules, who, target, order.retake, place);
+        let done = unmerge_in(&mut self.graph, &self.rules, who, target, order.retake, place);
         assert_eq!(tried, done, "a dry run tells what would be done");
         for member in members {
             let member = Who::Identifier(member.identifier.clone());
@@ -262,13 +262,6 @@ impl World {
         for id in self.ids.iter().chain(got.keys()) {
             assert_eq!(got.get(id), want.get(id), "an id that was given leads where it would have led");
         }
-    }
-}
-
-fn again(order: &Order) -> Retake {
-    match order.retake {
-        Retake::Keep => Retake::Keep,
-        Retake::Again => Retake::Again,
     }
 }
 

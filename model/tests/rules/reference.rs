@@ -27,9 +27,9 @@ pub(crate) fn read(rules: &Value, event: &Value) -> (Vec<String>, Vec<String>) {
 
 /// The values that stand at a source, as texts.
 fn values(source: &Value, namespace: &str, event: &Value) -> Vec<String> {
-    let (path, conditions) = match source {
-        Value::String(path) => (path.as_str(), None),
-        _ => (source["path"].as_str().expect("a path"), source["when"].as_object()),
+    let (path, conditions) = match source.as_str() {
+        Some(path) => (path, None),
+        None => (source["path"].as_str().expect("a path"), source["when"].as_object()),
     };
     for (place, wanted) in conditions.into_iter().flatten() {
         let is_met = match (at(place, event), wanted) {
@@ -60,11 +60,8 @@ fn at<'a>(path: &str, event: &'a Value) -> &'a Value {
 }
 
 fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) if number.is_i64() => Some(number.to_string()),
-        _ => None,
-    }
+    let number = || value.as_number().filter(|number| number.is_i64()).map(ToString::to_string);
+    value.as_str().map(str::to_owned).or_else(number)
 }
 
 fn normalized(namespace: &Value, value: &str) -> Option<String> {

@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(cases.len(), ENDPOINTS.len());
         for (path, name, method) in cases {
             let address = Address::parse(&format!("default/collections/users/profiles/user_id:u1/{path}"));
-            let endpoint = address.map(|address| address.endpoint).ok().expect(path);
+            let Ok(Address { endpoint, .. }) = address else { panic!("{path} is no address") };
             assert_eq!((endpoint.name(), endpoint.method()), (name, method), "{path}");
         }
     }

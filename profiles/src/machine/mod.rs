@@ -184,7 +184,7 @@ impl Machine {
         if !self.graph.is_unchanged() {
             let parted = self.graph.take_parted();
             let (changes, views) = (self.graph.take_batch(), std::mem::take(&mut self.views));
-            self.state.publish_parting(changes, views, &parted);
+            self.state.publish(changes, views, &parted);
         }
         std::mem::take(&mut self.activations)
     }

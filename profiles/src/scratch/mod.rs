@@ -78,7 +78,7 @@ impl Scratch {
     fn publish(&mut self) {
         self.steps = 0;
         let (changes, parted) = (self.graph.take_batch(), self.graph.take_parted());
-        self.state.publish_parting(changes, Views::default(), &parted);
+        self.state.publish(changes, Views::default(), &parted);
     }
 
     fn write_out(&self) -> Result<(), StoreError> {

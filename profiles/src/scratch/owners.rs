@@ -22,6 +22,9 @@ pub(crate) struct Owned {
     pub(crate) profile: ProfileId,
 }
 
+/// The name of an identifier, and the profile that it is on, if it is on one.
+type Group = (Box<[u8]>, Option<ProfileId>);
+
 /// Every identifier that is on a profile, in the order of their names; only in the epoch that it is in now.
 pub(crate) struct Owners<'a> {
     entries: Peekable<Entries<'a>>,
@@ -34,7 +37,7 @@ impl<'a> Owners<'a> {
     }
 
     /// The next identifier's node in its current epoch, if it has one there.
-    fn group(&mut self) -> Result<Option<(Box<[u8]>, Option<ProfileId>)>, StoreError> {
+    fn group(&mut self) -> Result<Option<Group>, StoreError> {
         let Some(first) = self.entries.next() else { return Ok(None) };
         let (key, value) = first?;
         let (name, epoch) = split(&key)?;

@@ -66,7 +66,7 @@ impl Real {
                 owners.extend(live.identifiers().map(|node| (node.identifier.to_text(), id)));
             }
         }
-        let counts = crate::reference::stored_counts(&*store, ONE).expect("readable");
+        let counts = reference::stored_counts(&*store, ONE).expect("readable");
         let events = counts.projected + counts.unidentified;
         Self { owners, profiles: counts.profiles, events, unidentified: counts.unidentified }
     }

@@ -148,7 +148,7 @@ proptest! {
         let (_directory, projector, _) = project(records);
         for workspace in WORKSPACES {
             prop_assert_eq!(stored_profiles(projector.state(), workspace), expected.profiles(workspace));
-            let counts = crate::reference::stored_counts(&*projector.state().store(), workspace);
+            let counts = reference::stored_counts(&*projector.state().store(), workspace);
             prop_assert_eq!(counts.expect("readable"), expected.counts(workspace));
         }
     }

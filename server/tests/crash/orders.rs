@@ -88,7 +88,7 @@ impl Orders {
             .into_iter()
             .filter_map(|(namespace, place)| Some(format!("{namespace}:{}", call.pointer(place)?.as_str()?)));
         let Some(first) = found.next() else { return };
-        let Some(last) = found.last() else { return };
+        let Some(last) = found.next_back() else { return };
         self.people.push_back([first, last]);
         if self.people.len() > PEOPLE_MAX {
             self.people.pop_front();

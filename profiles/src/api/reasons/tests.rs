@@ -124,7 +124,7 @@ fn two_profiles_are_explained_by_what_keeps_them_apart() {
 #[test]
 fn nobody_is_not_found() {
     for unknown in [Explanation::UnknownWho, Explanation::UnknownWith] {
-        let error = explanation(&unknown).err().expect("no body");
+        let Err(error) = explanation(&unknown) else { panic!("there is nobody to tell of") };
         assert_eq!(error.code(), tributary_model::ErrorCode::NotFound);
     }
 }

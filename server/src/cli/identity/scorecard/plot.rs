@@ -5,9 +5,12 @@ use super::report::Scorecard;
 use std::fmt::Write;
 
 const WIDTH: f64 = 820.0;
-/// Where the bars of precision and of recall begin, and how long a bar of 1 is.
-const PANELS: [(&str, f64, fn(Rates) -> f64); 2] =
+/// A name, where its bars begin, and what they show.
+type Panel = (&'static str, f64, fn(Rates) -> f64);
+
+const PANELS: [Panel; 2] =
     [("precision", 220.0, |rates| rates.precision), ("recall", 530.0, |rates| rates.recall)];
+/// How long a bar of 1 is.
 const LONGEST: f64 = 240.0;
 const TOP: f64 = 64.0;
 const BAR: f64 = 9.0;
