@@ -188,7 +188,7 @@ pub(crate) fn take_event<G: GraphStore>(
                     && offers.iter().all(|have| have.node != *fault)
                 {
                     // It was on the event too, whose own link had been offered before.
-                    offers.push(offer(fault.clone(), *place, *rule, dated.last_day, false));
+                    offers.push(offer(fault.clone(), *place, *rule, dated.evidence.day(), false));
                 }
                 if offers.iter().all(|have| have.node != key.other) {
                     let taken = known_refusal.is_none();

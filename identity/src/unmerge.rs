@@ -7,7 +7,7 @@
 
 use crate::decide::{Checks, Offer};
 use crate::graph::{
-    EdgeKey, EdgeRule, Evidence, Happened, HistoryEntry, LiveProfile, Refusal, RefusalReason,
+    Edge, EdgeKey, EdgeRule, Evidence, Happened, HistoryEntry, LiveProfile, Refusal, RefusalReason,
 };
 use crate::memory::MemoryGraph;
 use crate::merge::{find, live_profile};
@@ -194,7 +194,12 @@ fn decisions<G: GraphRead>(
 ) -> Result<Vec<Decision>, G::Error> {
     let side = |node: &NodeKey| sides.iter().position(|side| side.binary_search(node).is_ok());
     let crossing = whole.edges.iter().filter(|(key, _)| side(&key.anchor) != side(&key.other));
-    let Some(joined) = crossing.map(|(_, edge)| edge.first.position).min() else { return Ok(Vec::new()) };
+    // What a person tied together had been joined before, by what an earlier partition cut.
+    let since = |edge: &Edge| match edge.rule {
+        EdgeRule::SameSide => Position::default(),
+        EdgeRule::SameEvent | EdgeRule::Alias | EdgeRule::SignIn | EdgeRule::ByHand => edge.first.position,
+    };
+    let Some(joined) = crossing.map(|(_, edge)| since(edge)).min() else { return Ok(Vec::new()) };
     let members = &whole.live.members;
     let mut refusals: BTreeMap<EdgeKey, Arc<Refusal>> =
         graph.refusals_of(context.workspace, members)?.into_iter().collect();

@@ -232,7 +232,9 @@ impl Reference {
             }
         }
         let members = number(would_be.len());
-        let merges = number(self.given(&would_be).len().saturating_sub(1));
+        // A profile over the cap of merges may still grow by identifiers that nobody has.
+        let joined: BTreeSet<_> = would_be.iter().filter_map(|node| self.profile_of(node)).collect();
+        let merges = if joined.len() > 1 { number(self.given(&would_be).len().saturating_sub(1)) } else { 0 };
         for (cap, limit, count) in
             [(Cap::Identifiers, rules.identifiers_max, members), (Cap::Merges, rules.merges_max, merges)]
         {

@@ -230,7 +230,7 @@ impl World {
     }
 
     /// Tells the reference of a partition, from the start. Whether no decision intervened: everything that was
-    /// refused before is still refused, and for a reason of the same kind.
+    /// refused before is still refused, and for a reason of the same kind, and nothing but the partition refuses more.
     pub(crate) fn retell(&mut self, unmerged: &Unmerged) -> bool {
         let sides: Sides = unmerged.sides.iter().map(|side| side.iter().cloned().collect()).collect();
         self.partitions.push((unmerged.partition, sides.clone()));
@@ -247,7 +247,11 @@ impl World {
             let kind = |refused: &Refused| (refused.at, refused.pair(), refused.by_partition());
             reference.refused.iter().map(kind).collect::<BTreeSet<_>>()
         };
-        let exact = kinds(&self.reference).is_subset(&kinds(&reference));
+        let (before, now) = (kinds(&self.reference), kinds(&reference));
+        let is_old = |(at, pair, by_partition): &(u64, _, bool)| {
+            *by_partition || before.contains(&(*at, Clone::clone(pair), *by_partition))
+        };
+        let exact = before.is_subset(&now) && now.iter().all(is_old);
         self.reference = reference;
         exact
     }
