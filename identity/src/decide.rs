@@ -7,7 +7,7 @@
 use crate::graph::{Edge, EdgeKey, EdgeRule, Evidence, Happened, HistoryEntry, Node, Refusal, RefusalReason};
 use crate::limits::WouldBe;
 use crate::merge::{self, By, Existing};
-use crate::partition::{Partitions, Sides};
+use crate::partition::{Partitions, Sides, lives_of};
 use crate::resolve::Context;
 use crate::store::GraphStore;
 use std::sync::Arc;
@@ -82,8 +82,11 @@ pub(crate) fn take<G: GraphStore>(
     taking: &Taking<'_>,
 ) -> Result<Taken, G::Error> {
     let offers = taking.offers;
-    let partitions = graph.partitions(context.workspace)?;
     let search = Search::of(graph, context, taking.known)?;
+    if let Some(profile) = search.only() {
+        return take_known(graph, context, taking, profile.clone());
+    }
+    let partitions = graph.partitions(context.workspace)?;
     let (accepted, mut refused) = search.within_partitions(offers, &partitions);
     let (accepted, demoted) = match taking.checks {
         Checks::All => search.within_limits(graph, context, offers, accepted)?,
@@ -142,6 +145,27 @@ pub(crate) fn take<G: GraphStore>(
     Ok(Taken { profile, created, merged, kept, refused, beside })
 }
 
+/// Takes offers that are all on one profile already: nothing is left out, whatever the limits, and none need be counted.
+fn take_known<G: GraphStore>(
+    graph: &mut G,
+    context: &Context<'_>,
+    taking: &Taking<'_>,
+    profile: Existing,
+) -> Result<Taken, G::Error> {
+    let anchor = &taking.offers[0].node;
+    if taking.is_event
+        && let Some(Some(known)) = taking.known.first()
+    {
+        merge::mark_anchor(graph, context.workspace, anchor, known, taking.evidence)?;
+    }
+    for offer in &taking.offers[1..] {
+        note_edge(graph, context, anchor, offer, taking.evidence)?;
+    }
+    let kept = (0..taking.offers.len()).collect();
+    let (merged, refused, beside) = (Vec::new(), Vec::new(), Vec::new());
+    Ok(Taken { profile, created: false, merged, kept, refused, beside })
+}
+
 impl Search {
     fn of<G: GraphStore>(
         graph: &mut G,
@@ -165,6 +189,12 @@ impl Search {
         Ok(Self { owners, profiles })
     }
 
+    /// The profile that all offers are on, if that is one.
+    fn only(&self) -> Option<&Existing> {
+        let profile = self.profiles.first().filter(|_| self.profiles.len() == 1);
+        profile.filter(|_| self.owners.iter().all(Option::is_some))
+    }
+
     /// Leaves out what a partition keeps away from offers of a higher priority.
     fn within_partitions(&self, offers: &[Offer], partitions: &Partitions) -> Chosen {
         if partitions.is_empty() {
@@ -175,7 +205,11 @@ impl Search {
         for (place, offer) in offers.iter().enumerate() {
             let members = self.owners[place].map(|owner| &*self.profiles[owner].live.members);
             let group = || members.unwrap_or(std::slice::from_ref(&offer.node));
-            match sides.conflict(group()).filter(|_| place > 0) {
+            let conflict = match members {
+                Some(members) => sides.conflict(members.iter()),
+                None => sides.conflict(&lives_of(&offer.node)),
+            };
+            match conflict.filter(|_| place > 0) {
                 Some(partition) => refused.push((place, RefusalReason::Partition { partition })),
                 None => {
                     sides.take(group());
@@ -334,13 +368,16 @@ pub(crate) fn note_refusal<G: GraphStore>(
     let key = EdgeKey { anchor: anchor.clone(), other: offer.node.clone() };
     let last_day = offer.last_day;
     match graph.refusal(context.workspace, &key)? {
-        Some(known) if known.last_day >= last_day => Ok(()),
-        Some(known) => {
+        // A value that was blocked once and is not any more is refused for another reason now.
+        Some(known) if known.reason != RefusalReason::Blocked || *reason == RefusalReason::Blocked => {
+            if known.last_day >= last_day {
+                return Ok(());
+            }
             graph.put_refusal(context.workspace, key, Refusal { last_day, ..Refusal::clone(&known) })
         }
-        None => {
-            let (first, reason, place) = (evidence.clone(), reason.clone(), offer.place);
-            graph.put_refusal(context.workspace, key, Refusal { first, last_day, reason, place })
+        Some(_) | None => {
+            let (first, reason, rule, place) = (evidence.clone(), reason.clone(), offer.rule, offer.place);
+            graph.put_refusal(context.workspace, key, Refusal { first, last_day, reason, rule, place })
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Why two identifiers are one person, or are not.
 
 use crate::graph::{EdgeKey, Evidence, LiveProfile, Refusal, RefusalReason};
+use crate::history::{HistoryRow, Row, history};
 use crate::merge::{find, live_profile, look_up};
 use crate::paths::{Step, Ties};
 use crate::resolve::Context;
 use crate::store::GraphRead;
 use std::sync::Arc;
 use tributary_model::command::Who;
-use tributary_model::id::ProfileId;
+use tributary_model::id::{ProfileId, WorkspaceId};
 use tributary_model::identifier::{Identifier, NodeKey};
 
 /// The answer.
@@ -30,8 +31,10 @@ pub enum Explanation {
         who: ProfileId,
         /// The profile of the other, if it is on one.
         with: Option<ProfileId>,
-        /// What kept them apart, the oldest first; empty if nothing ever tied them.
+        /// The links between the two that were refused, the oldest first.
         kept_apart: Vec<Apart>,
+        /// The identifiers that the one had and the other took over, or nobody, the oldest first.
+        handed_over: Vec<HistoryRow>,
     },
 }
 
@@ -81,14 +84,55 @@ pub fn explain<G: GraphRead>(
     let anchors = there.as_ref().map_or_else(|| vec![node.clone()], |there| there.members.to_vec());
     let back = graph.refusals_of(workspace, &anchors)?;
     refusals.extend(back.into_iter().filter(|(key, _)| live.has(&key.other)));
-    if other.is_none() && refusals.is_empty() {
-        return Ok(Explanation::UnknownWith);
+    let handed_over =
+        lost(graph, workspace, (id, &live), (with, there.as_deref()), other.as_ref().map(|o| o.id))?;
+    if other.is_none() && refusals.is_empty() && handed_over.is_empty() {
+        let first = NodeKey::first_epoch(with.clone());
+        if graph.node(workspace, &first)?.is_none() {
+            return Ok(Explanation::UnknownWith);
+        }
     }
     let mut kept_apart: Vec<Apart> = refusals.into_iter().map(apart).collect();
     kept_apart.sort_by(|a, b| {
         (a.evidence.position, &a.anchor, &a.other).cmp(&(b.evidence.position, &b.anchor, &b.other))
     });
-    Ok(Explanation::Apart { who: id, with: other.map(|other| other.id), kept_apart })
+    Ok(Explanation::Apart { who: id, with: other.map(|other| other.id), kept_apart, handed_over })
+}
+
+/// The identifiers that one of two lost and that have to do with the other.
+fn lost<G: GraphRead>(
+    graph: &mut G,
+    workspace: WorkspaceId,
+    (id, live): (ProfileId, &LiveProfile),
+    (with, there): (&Identifier, Option<&LiveProfile>),
+    other: Option<ProfileId>,
+) -> Result<Vec<HistoryRow>, G::Error> {
+    let has = |live: &LiveProfile, node: &NodeKey| {
+        live.members.iter().any(|member| member.identifier == node.identifier)
+    };
+    let is_theirs = |node: &NodeKey| node.identifier == *with || there.is_some_and(|there| has(there, node));
+    let is_ours = |node: &NodeKey| has(live, node);
+    let mut rows = lost_by(graph, workspace, id, live, is_theirs)?;
+    if let (Some(other), Some(there)) = (other, there) {
+        rows.extend(lost_by(graph, workspace, other, there, is_ours)?);
+    }
+    rows.sort_by_key(|row| row.position);
+    Ok(rows)
+}
+
+fn lost_by<G: GraphRead>(
+    graph: &mut G,
+    workspace: WorkspaceId,
+    id: ProfileId,
+    live: &LiveProfile,
+    wanted: impl Fn(&NodeKey) -> bool,
+) -> Result<Vec<HistoryRow>, G::Error> {
+    if live.former.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = history(graph, workspace, id, live)?;
+    let is_wanted = |row: &HistoryRow| matches!(&row.what, Row::Lost { node, .. } if wanted(node));
+    Ok(rows.into_iter().filter(is_wanted).collect())
 }
 
 /// The identifier that somebody is named by; of a profile id, its identifier of the highest priority.

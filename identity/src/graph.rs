@@ -163,6 +163,8 @@ pub struct Refusal {
     pub last_day: i64,
     /// Why the link of `first` was refused.
     pub reason: RefusalReason,
+    /// The rule by which `first` offered it.
+    pub rule: EdgeRule,
     /// Which of the identifiers on `first` the other was, in order of priority; the anchor is 0.
     pub place: u16,
 }

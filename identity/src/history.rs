@@ -3,9 +3,11 @@
 //! Most of it is told by the evidence itself: who created it, which event brought which identifier, which links were
 //! refused. Merges, partings and identifiers that changed hands were written down when they happened.
 
-use crate::graph::{EdgeKey, EdgeRule, Evidence, Happened, HistoryEntry, LiveProfile, RefusalReason};
+use crate::graph::{
+    EdgeKey, EdgeRule, Evidence, Happened, HistoryEntry, LiveProfile, Refusal, RefusalReason,
+};
 use crate::store::GraphRead;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tributary_model::id::{ProfileId, WorkspaceId};
 use tributary_model::identifier::NodeKey;
 use tributary_model::record::Position;
@@ -113,13 +115,6 @@ pub fn history<G: GraphRead>(
     live: &LiveProfile,
 ) -> Result<Vec<HistoryRow>, G::Error> {
     let mut rows = vec![of_event(&live.created, Row::Created)];
-    for member in live.members.iter() {
-        let Some(node) = graph.node(workspace, member)? else { continue };
-        let is_told = member.epoch > 0 || node.first.position == live.created.position;
-        if !is_told {
-            rows.push(of_event(&node.first, Row::Gained { node: member.clone() }));
-        }
-    }
     let mut refusals = graph.refusals_of(workspace, &live.members)?;
     for key in graph.refused_by(workspace, &live.members)? {
         if !live.has(&key.anchor)
@@ -129,7 +124,7 @@ pub fn history<G: GraphRead>(
         }
     }
     // A link that was refused before there was the profile is none of its history.
-    refusals.retain(|(_, refusal)| refusal.first.position >= live.created.position);
+    refusals.retain(|(_, refusal)| refusal.first.position >= live.created.position && !is_parting(refusal));
     for (key, refusal) in refusals {
         let EdgeKey { anchor, other } = key;
         rows.push(of_event(&refusal.first, Row::Demoted { anchor, other, reason: refusal.reason.clone() }));
@@ -138,12 +133,24 @@ pub fn history<G: GraphRead>(
     for merged in &live.merged {
         entries.extend(graph.history(workspace, *merged)?);
     }
-    // A merge and a parting are written down for each profile that they touched.
-    let mut told = BTreeSet::new();
+    let mut taken = BTreeSet::new();
+    let mut told: BTreeMap<Position, Vec<HistoryEntry>> = BTreeMap::new();
     for entry in entries {
-        let is_shared = matches!(entry.what, Happened::Merged { .. } | Happened::Parted { .. });
-        if !is_shared || told.insert(entry.position) {
-            rows.push(of_entry(entry));
+        // A merge and a parting are written down for each profile that they touched.
+        let at = told.entry(entry.position).or_default();
+        if !at.contains(&entry) {
+            at.push(entry);
+        }
+    }
+    for entry in told.into_values().flatten() {
+        if let Happened::Took { node, .. } = &entry.what {
+            taken.insert(node.clone());
+        }
+        rows.push(of_entry(graph, workspace, entry)?);
+    }
+    for member in live.members.iter().filter(|member| !taken.contains(*member)) {
+        if let Some(node) = graph.node(workspace, member)? {
+            rows.push(of_event(&node.first, Row::Gained { node: member.clone() }));
         }
     }
     rows.sort_by(|a, b| order(a).cmp(&order(b)));
@@ -170,23 +177,41 @@ fn of_event(evidence: &Evidence, what: Row) -> HistoryRow {
     }
 }
 
-fn of_entry(entry: HistoryEntry) -> HistoryRow {
-    let mut event = None;
-    let what = match entry.what {
-        Happened::Merged { survivor, merged, links, evidence } => {
-            event = Some(evidence);
-            Row::Merged { merge: entry.position.sequence, survivor, merged, links }
-        }
-        Happened::Parted { partition, from, into } => Row::Parted { partition, from, into },
-        Happened::Took { node, from, rule } => Row::Took { node, from, rule },
-        Happened::Lost { node, to, rule } => Row::Lost { node, to, rule },
-    };
-    HistoryRow {
-        position: entry.position,
-        at: entry.at,
-        what,
-        evidence: event,
-        by: entry.by,
-        reason: entry.reason,
+/// Whether a link was taken when it was offered, and counts as refused only since a person parted its ends.
+fn is_parting(refusal: &Refusal) -> bool {
+    match &refusal.reason {
+        RefusalReason::Partition { partition } => refusal.first.position.sequence < *partition,
+        RefusalReason::Limit { .. }
+        | RefusalReason::Demotion { .. }
+        | RefusalReason::Cap { .. }
+        | RefusalReason::Blocked => false,
     }
+}
+
+fn of_entry<G: GraphRead>(
+    graph: &mut G,
+    workspace: WorkspaceId,
+    entry: HistoryEntry,
+) -> Result<HistoryRow, G::Error> {
+    // An event that hands a device over is the first one of its new epoch.
+    let mut first_of = |node: NodeKey, rule: EdgeRule| -> Result<Option<Evidence>, G::Error> {
+        let node = graph.node(workspace, &node)?.filter(|_| rule == EdgeRule::SignIn);
+        Ok(node.map(|node| node.first.clone()))
+    };
+    let HistoryEntry { at, position, what, by, reason } = entry;
+    let (what, evidence) = match what {
+        Happened::Merged { survivor, merged, links, evidence } => {
+            (Row::Merged { merge: position.sequence, survivor, merged, links }, Some(evidence))
+        }
+        Happened::Parted { partition, from, into } => (Row::Parted { partition, from, into }, None),
+        Happened::Took { node, from, rule } => {
+            let event = first_of(node.clone(), rule)?;
+            (Row::Took { node, from, rule }, event)
+        }
+        Happened::Lost { node, to, rule } => {
+            let event = first_of(NodeKey { epoch: node.epoch + 1, ..node.clone() }, rule)?;
+            (Row::Lost { node, to, rule }, event)
+        }
+    };
+    Ok(HistoryRow { position, at, what, evidence, by, reason })
 }

@@ -47,4 +47,4 @@ pub use replay::{Dated, Item, item_of_edge, item_of_refusal, item_order, items_o
 pub use resolve::{Context, Demotion, Resolution, nodes_of, resolve};
 pub use sides::{CommandRefused, RefusedKind};
 pub use store::{GraphRead, GraphStore};
-pub use unmerge::{Decision, Ordered, Retake, Unmerged, unmerge};
+pub use unmerge::{Decision, Joined, Ordered, Retake, Unmerged, unmerge};

@@ -1,7 +1,7 @@
 //! Whether a would-be profile keeps within the limits and caps.
 //!
 //! A limit counts the identifiers of its namespace that the profile has today, former ones left out; with a window
-//! only those that were first linked within it, by the log's time. A cap counts whatever there is.
+//! only those that were first linked within it, by the log's time. A cap counts them whatever their namespace.
 
 use crate::graph::{Cap, RefusalReason};
 use crate::merge::Existing;
@@ -70,7 +70,8 @@ impl WouldBe<'_> {
 
     fn over_cap(&self, context: &Context<'_>) -> Option<RefusalReason> {
         let merged: usize = self.profiles.iter().map(|profile| profile.live.merged.len()).sum();
-        let members: usize = self.profiles.iter().map(|profile| profile.live.members.len()).sum();
+        let members: usize =
+            self.profiles.iter().map(|profile| profile.live.members.len() - profile.live.former.len()).sum();
         let merges = merged + self.profiles.len().saturating_sub(1);
         let over = |cap, limit: u32, count: usize| {
             let count = u32::try_from(count).unwrap_or(u32::MAX);

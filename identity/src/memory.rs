@@ -231,8 +231,7 @@ impl GraphStore for MemoryGraph {
     }
 
     fn put_partition(&mut self, workspace: WorkspaceId, partition: Partition) -> Result<(), Inconsistent> {
-        let of = self.of_mut(workspace);
-        of.partitions = Arc::new(Partitions::clone(&of.partitions).with(partition));
+        Arc::make_mut(&mut self.of_mut(workspace).partitions).add(partition);
         Ok(())
     }
 

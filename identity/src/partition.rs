@@ -39,6 +39,12 @@ impl Partitions {
     /// These and one more.
     #[must_use]
     pub fn with(mut self, partition: Partition) -> Self {
+        self.add(partition);
+        self
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, partition: Partition) {
         for (side, nodes) in partition.sides.iter().enumerate() {
             for node in nodes {
                 let named = self.of.entry(node.clone()).or_default();
@@ -48,7 +54,6 @@ impl Partitions {
             }
         }
         self.all.insert(partition.id, Arc::new(partition));
-        self
     }
 
     /// Whether there are none.
@@ -81,6 +86,12 @@ impl Partitions {
         ids.dedup();
         ids
     }
+}
+
+/// A node and the same identifier in its earlier epochs: what a person parted from somebody does not come back to them by
+/// changing hands in between.
+pub(crate) fn lives_of(node: &NodeKey) -> Vec<NodeKey> {
+    (0..=node.epoch).map(|epoch| NodeKey { epoch, ..node.clone() }).collect()
 }
 
 /// The sides that a growing group of nodes is on.

@@ -92,20 +92,17 @@ pub fn item_of_edge(key: &EdgeKey, edge: &Edge) -> Dated {
     }
 }
 
-/// The evidence that a refused link holds; `None` for one with a blocked value, which the rules have to let pass first:
-/// then it comes with new events.
-pub fn item_of_refusal(key: &EdgeKey, refusal: &Refusal) -> Option<Dated> {
-    if refusal.reason == RefusalReason::Blocked {
-        return None;
-    }
+/// The evidence that a refused link holds. One with a blocked value is for [`take_items`] to decide, which knows the
+/// blocks of today.
+pub fn item_of_refusal(key: &EdgeKey, refusal: &Refusal) -> Dated {
     let known_refusal = Some(refusal.reason.clone());
-    let (place, rule) = (refusal.place, EdgeRule::SameEvent);
-    Some(Dated {
+    let (place, rule) = (refusal.place, refusal.rule);
+    Dated {
         evidence: refusal.first.clone(),
         linked_at: refusal.first.received_at,
         last_day: refusal.last_day,
         item: Item::Link { key: key.clone(), place, rule, known_refusal },
-    })
+    }
 }
 
 /// Whether an item is taken before another: by position; of one event the anchor first, then the links by place.
@@ -121,8 +118,8 @@ pub fn item_order(one: &Dated, other: &Dated) -> Ordering {
 }
 
 /// Takes the evidence of one event into a graph: limits, caps, partitions and blocks decide anew. `items` are all of one
-/// position, in [`item_order`]; `blocks` says whether the rules block a value. An identifier that is blocked only now
-/// ties nothing any more, and what hung on it alone stands by itself.
+/// position, in [`item_order`]; `blocks` says whether the rules block a value. An identifier that is blocked or not
+/// declared any more ties nothing, and what hung on it alone stands by itself.
 ///
 /// # Errors
 /// If the store fails or contradicts itself.
@@ -132,23 +129,26 @@ pub fn take_items<G: GraphStore>(
     blocks: impl Fn(&Identifier) -> bool,
     items: &[Dated],
 ) -> Result<(), G::Error> {
-    let is_blocked = |key: &EdgeKey| blocks(&key.anchor.identifier) || blocks(&key.other.identifier);
+    // What is no identifier under the rules of today ties nothing.
+    let is_none =
+        |identifier: &Identifier| context.rules.rule(identifier.namespace()).is_none() || blocks(identifier);
+    let is_blocked = |key: &EdgeKey| is_none(&key.anchor.identifier) || is_none(&key.other.identifier);
     let mut links: Vec<Dated> = Vec::new();
-    let mut cut: Vec<(&EdgeKey, u16, &Dated)> = Vec::new();
+    let mut cut: Vec<(&EdgeKey, u16, EdgeRule, &Dated)> = Vec::new();
     for dated in items {
         match &dated.item {
-            Item::Link { key, place, .. } if is_blocked(key) => cut.push((key, *place, dated)),
+            Item::Link { key, place, rule, .. } if is_blocked(key) => cut.push((key, *place, *rule, dated)),
             Item::Link { .. } | Item::Anchored { .. } | Item::Epoch { .. } => links.push(dated.clone()),
         }
     }
     take_event(graph, context, &links, Checks::All)?;
-    for (key, place, dated) in cut {
+    for (key, place, rule, dated) in cut {
         let context = &Context { log_time: dated.linked_at, ..*context };
         make_known(graph, context, &key.anchor, &dated.evidence)?;
-        if blocks(&key.anchor.identifier) {
+        if is_none(&key.anchor.identifier) {
             make_known(graph, context, &key.other, &dated.evidence)?;
         }
-        let offer = offer(key.other.clone(), place, EdgeRule::SameEvent, dated.last_day, false);
+        let offer = offer(key.other.clone(), place, rule, dated.last_day, false);
         note_refusal(graph, context, &key.anchor, &offer, &RefusalReason::Blocked, &dated.evidence)?;
     }
     Ok(())

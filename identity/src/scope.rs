@@ -1,7 +1,7 @@
 //! The part of the graph that an unmerge takes anew: what is replayed, and how the result comes back.
 
 use crate::decide::Checks;
-use crate::graph::{Edge, EdgeKey, LiveProfile, Node, ProfileRecord, Refusal};
+use crate::graph::{Edge, EdgeKey, LiveProfile, Node, ProfileRecord, Refusal, RefusalReason};
 use crate::memory::MemoryGraph;
 use crate::merge::{live_profile, oldest_first};
 use crate::partition::Partition;
@@ -107,7 +107,8 @@ impl Scope {
             // An identifier on a profile that is not looked at stays where it is.
             let is_elsewhere = !in_scope.contains(&key.other) && graph.node(workspace, &key.other)?.is_some();
             let is_taken = match beside {
-                _ if is_elsewhere => false,
+                // Whether a value is blocked today is not known here.
+                _ if is_elsewhere || refusal.reason == RefusalReason::Blocked => false,
                 _ if !refusal.reason.is_decision() => true,
                 Beside::Decisions(decisions) => {
                     decisions.iter().any(|taken| taken.anchor == key.anchor && taken.other == key.other)
@@ -115,7 +116,7 @@ impl Scope {
                 Beside::Partitions => false,
             };
             if is_taken {
-                items.extend(item_of_refusal(key, refusal));
+                items.push(item_of_refusal(key, refusal));
             }
         }
         let checks = match beside {

@@ -150,6 +150,11 @@ impl<'a> Whole<'a> {
             let message = "no merge of this id happened to the profile: its history lists them";
             return Err(CommandRefused::new(RefusedKind::NothingToPart, message));
         };
+        if links.is_empty() {
+            let message =
+                "a rebuild made this merge, of links that are older: name an edge, or list the sides";
+            return Err(CommandRefused::new(RefusedKind::Ambiguous, message));
+        }
         let is_cut = |key: &EdgeKey| links.contains(key);
         if !self.edges.iter().any(|(key, _)| is_cut(key)) {
             let message = "this merge has been undone already";

@@ -7,7 +7,7 @@ use crate::decide::{Offer, Taken, Taking, note_edge};
 use crate::graph::{EdgeRule, Evidence, Happened, HistoryEntry, Inconsistent, Node, RefusalReason};
 use crate::limits::WouldBe;
 use crate::merge::{self, By, Existing};
-use crate::partition::{Partitions, Sides};
+use crate::partition::{Partitions, Sides, lives_of};
 use crate::resolve::Context;
 use crate::store::GraphStore;
 use tributary_model::id::ProfileId;
@@ -46,7 +46,9 @@ pub(crate) fn follow<G: GraphStore>(
             None => offer.node.clone(),
             Some(_) => next_epoch(&offer.node),
         };
-        if refuse(graph, context, &taken.profile, &node)?.is_some() {
+        if is_parted(graph, context, &taken.profile, &node)?
+            || refuse(graph, context, &taken.profile, &node)?.is_some()
+        {
             continue;
         }
         let ordered = Handing { rule: EdgeRule::SignIn, evidence: taking.evidence, by: None, reason: None };
@@ -68,6 +70,22 @@ pub(crate) fn follow<G: GraphStore>(
         followed.nodes.push(node);
     }
     Ok(followed)
+}
+
+/// Whether a person parted an identifier from a profile, in whatever epoch it was.
+fn is_parted<G: GraphStore>(
+    graph: &mut G,
+    context: &Context<'_>,
+    profile: &Existing,
+    node: &NodeKey,
+) -> Result<bool, G::Error> {
+    let partitions = graph.partitions(context.workspace)?;
+    if partitions.is_empty() {
+        return Ok(false);
+    }
+    let mut sides = Sides::new(&partitions);
+    sides.take(profile.live.members.iter());
+    Ok(sides.conflict(&lives_of(node)).is_some())
 }
 
 /// Why a profile may not have one more identifier, which is on no profile; `None` if it may.

@@ -7,7 +7,8 @@
 
 use crate::decide::{Checks, Offer};
 use crate::graph::{
-    Edge, EdgeKey, EdgeRule, Evidence, Happened, HistoryEntry, LiveProfile, Refusal, RefusalReason,
+    Edge, EdgeKey, EdgeRule, Evidence, Happened, HistoryEntry, LiveProfile, ProfileRecord, Refusal,
+    RefusalReason,
 };
 use crate::memory::MemoryGraph;
 use crate::merge::{find, live_profile};
@@ -74,6 +75,17 @@ pub struct Decision {
     pub evidence: Evidence,
 }
 
+/// A profile that others became part of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// Its id.
+    pub profile: ProfileId,
+    /// The profile as it is now.
+    pub live: Arc<LiveProfile>,
+    /// The ids of those that became part of it, sorted.
+    pub merged: Vec<ProfileId>,
+}
+
 /// A profile that was parted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmerged {
@@ -87,6 +99,8 @@ pub struct Unmerged {
     pub sides: Vec<Vec<NodeKey>>,
     /// What the joint profile had decided since the sides were joined, in order.
     pub decisions: Vec<Decision>,
+    /// Where decisions were taken again: the profiles that others became part of.
+    pub joined: Vec<Joined>,
     /// Every profile id whose record changed, sorted.
     pub changed: Vec<ProfileId>,
     /// How many more live profiles there are now than before.
@@ -145,8 +159,51 @@ pub fn unmerge<G: GraphStore>(
 
     let profiles = profiles_of(graph, context, &sides)?;
     tell(graph, context, before, &profiles, order)?;
+    let joined = joined_again(graph, context, &scope, &decisions, order)?;
     let partition = order.position.sequence;
-    Ok(Ok(Unmerged { partition, before, profiles, sides, decisions, changed, profiles_delta }))
+    Ok(Ok(Unmerged { partition, before, profiles, sides, decisions, joined, changed, profiles_delta }))
+}
+
+/// The profiles that became part of another because decisions were taken again; each merge goes into the history.
+fn joined_again<G: GraphStore>(
+    graph: &mut G,
+    context: &Context<'_>,
+    scope: &Scope,
+    decisions: &[Decision],
+    order: &Ordered<'_>,
+) -> Result<Vec<Joined>, G::Error> {
+    let mut merged: BTreeMap<ProfileId, Vec<ProfileId>> = BTreeMap::new();
+    for id in scope.profiles.keys() {
+        if let Some(ProfileRecord::MergedInto(survivor)) = graph.profile(context.workspace, *id)? {
+            merged.entry(survivor).or_default().push(*id);
+        }
+    }
+    let mut taken = Vec::new();
+    for Decision { anchor, other, .. } in decisions {
+        let key = EdgeKey { anchor: anchor.clone(), other: other.clone() };
+        if graph.edge(context.workspace, &key)?.is_some() {
+            taken.push(key);
+        }
+    }
+    let mut joined = Vec::new();
+    for (survivor, gone) in merged {
+        let was_theirs = |node: &NodeKey| gone.iter().any(|id| scope.profiles[id].has(node));
+        let links = taken.iter().filter(|key| was_theirs(&key.anchor) || was_theirs(&key.other)).cloned();
+        let what = Happened::Merged {
+            survivor,
+            merged: gone.clone(),
+            links: links.collect(),
+            evidence: order.evidence(),
+        };
+        let (by, reason) = (Some(order.by.to_owned()), order.reason.map(str::to_owned));
+        let entry = HistoryEntry { at: order.at, position: order.position, what, by, reason };
+        for id in gone.iter().chain([&survivor]) {
+            graph.put_history(context.workspace, *id, entry.clone())?;
+        }
+        let live = live_profile(graph, context.workspace, survivor)?.live;
+        joined.push(Joined { profile: survivor, live, merged: gone });
+    }
+    Ok(joined)
 }
 
 /// The profiles that the sides are on, the oldest first.

@@ -85,24 +85,27 @@ pub(crate) fn of_merge(envelope: &Envelope, sequence: u64, resolution: &Resoluti
     told.merged(&resolution.live, &resolution.merged)
 }
 
-/// The activations that tell of the parts that a command made of a profile, the oldest part first.
+/// The activations that tell of the parts that a command made of a profile, the oldest part first; then of profiles that
+/// became one because decisions were taken again.
 pub(crate) fn of_unmerge(envelope: &Envelope, sequence: u64, unmerged: &Unmerged) -> Vec<Activation> {
     let ids: Vec<ProfileId> = unmerged.profiles.iter().map(|(id, _)| *id).collect();
-    let parts = (0..).zip(&unmerged.profiles);
-    parts
-        .map(|(ordinal, (id, live))| {
-            let others: Vec<ProfileId> = ids.iter().filter(|other| *other != id).copied().collect();
-            let told = Told {
-                workspace: envelope.workspace,
-                position: Position::at(sequence),
-                ordinal,
-                at: envelope.received_at,
-                source: SourceId(0),
-                profile: *id,
-            };
-            told.split(live, unmerged.before, &others)
-        })
-        .collect()
+    let told = |profile: ProfileId, ordinal: usize| Told {
+        workspace: envelope.workspace,
+        position: Position::at(sequence),
+        ordinal: u32::try_from(ordinal).expect("a profile has fewer parts than members"),
+        at: envelope.received_at,
+        source: SourceId(0),
+        profile,
+    };
+    let mut made = Vec::with_capacity(ids.len());
+    for (id, live) in &unmerged.profiles {
+        let others: Vec<ProfileId> = ids.iter().filter(|other| *other != id).copied().collect();
+        made.push(told(*id, made.len()).split(live, unmerged.before, &others));
+    }
+    for joined in &unmerged.joined {
+        made.push(told(joined.profile, made.len()).merged(&joined.live, &joined.merged));
+    }
+    made
 }
 
 /// What something is told about, and where it stands.

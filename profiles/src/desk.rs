@@ -40,6 +40,9 @@ pub enum DeskError {
         /// The command's record.
         sequence: u64,
     },
+    /// Readers don't see yet what the log holds: nothing was handed in.
+    #[error("profiles are still being made of what the log holds; nothing was changed, ask again")]
+    Behind,
     /// The command is in force or was refused, but which of the two is no longer known.
     #[error("record {sequence} of the log was read, but what it led to is no longer kept; read the profile")]
     Forgotten {
@@ -53,7 +56,9 @@ impl DeskError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Log(error) => error.code(),
-            Self::Late { .. } | Self::Stopped { .. } | Self::Forgotten { .. } => ErrorCode::Unavailable,
+            Self::Late { .. } | Self::Stopped { .. } | Self::Forgotten { .. } | Self::Behind => {
+                ErrorCode::Unavailable
+            }
         }
     }
 
@@ -61,7 +66,7 @@ impl DeskError {
     pub fn retry_after_seconds(&self) -> u32 {
         match self {
             Self::Log(error) => error.retry_after_seconds().unwrap_or(1),
-            Self::Late { .. } | Self::Stopped { .. } | Self::Forgotten { .. } => 5,
+            Self::Late { .. } | Self::Stopped { .. } | Self::Forgotten { .. } | Self::Behind => 5,
         }
     }
 }
@@ -89,6 +94,20 @@ impl CommandDesk {
     /// The time that a command would be given now.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Waits until readers see everything that the log holds now: what was answered before is taken into account.
+    ///
+    /// # Errors
+    /// If they don't within [`ORDER_WAIT`].
+    pub async fn settle(&self) -> Result<(), DeskError> {
+        let end = self.events.bounds().end;
+        let mut progress = self.progress.clone();
+        let visible = progress.wait_for(|progress| progress.visible >= end);
+        match tokio::time::timeout(ORDER_WAIT, visible).await.map(|seen| seen.map(drop)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(DeskError::Behind),
+        }
     }
 
     /// Hands a command in and waits up to [`ORDER_WAIT`] until it is in force: then readers see what it changed.

@@ -223,7 +223,8 @@ pub(crate) fn check_limits(graph: &MemoryGraph, rules: &IdentityRules, now: Time
                 live.identifiers().filter(counts).map(|key| key.identifier.to_text()).collect();
             assert!(counted.len() <= rule.limit.count as usize, "{counted:?} under {rule:?}");
         }
-        assert!(live.members.len() <= rules.identifiers_max as usize, "{} members", live.members.len());
+        let count = live.identifiers().count();
+        assert!(count <= rules.identifiers_max as usize, "{count} identifiers");
         assert!(live.merged.len() <= rules.merges_max as usize, "{} merged ids", live.merged.len());
     }
 }

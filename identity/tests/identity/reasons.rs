@@ -90,7 +90,7 @@ proptest! {
             }
             let who = Who::Identifier(one.identifier.clone());
             let told = explained(&mut graph, &rules, &who, &other.identifier);
-            let Explanation::Apart { who, with, kept_apart } = &told else { panic!("they are apart: {told:?}") };
+            let Explanation::Apart { who, with, kept_apart, .. } = &told else { panic!("they are apart: {told:?}") };
             prop_assert_eq!((Some(*who), *with), (reference.profile_of(one), reference.profile_of(other)));
             prop_assert!(kept_apart.is_sorted_by_key(|apart| apart.evidence.position), "oldest first");
             let got: Vec<_> = kept_apart

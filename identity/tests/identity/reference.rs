@@ -231,7 +231,8 @@ impl Reference {
                 faults.push(RefusalReason::Limit { namespace, limit: rule.limit.count, count });
             }
         }
-        let members = number(would_be.len());
+        let is_current = |node: &&NodeKey| **node == self.current(&node.identifier);
+        let members = number(would_be.iter().filter(is_current).count());
         // A profile over the cap of merges may still grow by identifiers that nobody has.
         let joined: BTreeSet<_> = would_be.iter().filter_map(|node| self.profile_of(node)).collect();
         let merges = if joined.len() > 1 { number(self.given(&would_be).len().saturating_sub(1)) } else { 0 };

@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use tributary_identity::{
-    Dated, GraphStore, Item, MemoryGraph, ProfileRecord, Refusal, RefusalReason, item_of_edge,
-    item_of_refusal, item_order, items_of_node, take_items,
+    Dated, Item, MemoryGraph, ProfileRecord, Refusal, item_of_edge, item_of_refusal, item_order,
+    items_of_node, take_items,
 };
 
 /// All evidence of a graph, in the order of the log.
@@ -20,7 +20,7 @@ fn evidence_of(graph: &MemoryGraph) -> Vec<Dated> {
     let mut items: Vec<Dated> = Vec::new();
     graph.nodes(ONE).for_each(|(key, node)| items.extend(items_of_node(key, node)));
     graph.edges(ONE).for_each(|(key, edge)| items.push(item_of_edge(&key, edge)));
-    graph.refusals(ONE).for_each(|(key, refusal)| items.extend(item_of_refusal(&key, refusal)));
+    graph.refusals(ONE).for_each(|(key, refusal)| items.push(item_of_refusal(&key, refusal)));
     items.sort_by(item_order);
     assert!(items.is_sorted_by(|one, next| one.evidence.position <= next.evidence.position), "by position");
     items
@@ -32,13 +32,10 @@ fn replayed(graph: &MemoryGraph, rules: &IdentityRules) -> MemoryGraph {
     let items = evidence_of(graph);
     for event in items.chunk_by(|one, next| one.evidence.position == next.evidence.position) {
         let at = event[0].linked_at;
-        in_context(ONE, rules, at, |context| take_items(&mut fresh, context, |_| false, event))
-            .expect("the graph is consistent");
-    }
-    // Those with blocked values tie nothing: whoever replays takes them along as they are.
-    for (key, refusal) in graph.refusals(ONE).filter(|(_, refusal)| refusal.reason == RefusalReason::Blocked)
-    {
-        fresh.put_refusal(ONE, key, refusal.clone()).expect("memory takes everything");
+        in_context(ONE, rules, at, |context| {
+            take_items(&mut fresh, context, |identifier| identifier.value() == "null", event)
+        })
+        .expect("the graph is consistent");
     }
     check_invariants(&fresh, ONE);
     fresh

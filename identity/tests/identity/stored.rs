@@ -58,7 +58,7 @@ fn values_survive_their_stored_form() {
     for (key, refusal) in graph.refusals(ONE) {
         round_trip(&key);
         round_trip(refusal);
-        items.extend(item_of_refusal(&key, refusal));
+        items.push(item_of_refusal(&key, refusal));
     }
     items.iter().for_each(round_trip);
     let ids: Vec<_> = graph.profiles(ONE).map(|(id, record)| (id, record.clone())).collect();

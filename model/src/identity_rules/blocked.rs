@@ -47,7 +47,7 @@ pub(super) fn pattern(text: &str) -> Result<Regex, String> {
     }
     let built =
         RegexBuilder::new(text).size_limit(PATTERN_MEMORY_MAX).dfa_size_limit(PATTERN_MEMORY_MAX).build();
-    built.map_err(|error| {
+    let pattern = built.map_err(|error| {
         if matches!(error, regex::Error::CompiledTooBig(_)) {
             return format!(
                 "explodes to more than {} KB when it is compiled; repeat less, and write [0-9A-Za-z_] for \\w",
@@ -58,7 +58,11 @@ pub(super) fn pattern(text: &str) -> Result<Regex, String> {
         let message = error.to_string();
         let reason = message.rsplit("error: ").next().unwrap_or(&message).trim();
         format!("is no regular expression: {reason}")
-    })
+    })?;
+    if pattern.find("x").is_some_and(|found| found.is_empty()) {
+        return Err("finds a match in every value, an empty one: anchor it with ^ and $".to_owned());
+    }
+    Ok(pattern)
 }
 
 /// What a rule blocks.

@@ -117,10 +117,13 @@ pub(super) fn identifier(rules: &IdentifierReader, place: &str, text: &str) -> R
         .map_err(|why| ApiError::invalid(format!("`{place}`: {why}")))
 }
 
+/// No declared namespace has a longer name.
+const NAMESPACE_BYTES_MAX: usize = 64;
+
 /// Takes `namespace:value` apart, at the first colon.
 pub(super) fn split<'a>(place: &str, text: &'a str) -> Result<(&'a str, &'a str), ApiError> {
     text.split_once(':')
-        .filter(|(namespace, _)| !namespace.is_empty())
+        .filter(|(namespace, _)| !namespace.is_empty() && namespace.len() <= NAMESPACE_BYTES_MAX)
         .ok_or_else(|| ApiError::invalid(format!("`{place}`: give namespace:value, user_id:u1 for instance")))
 }
 

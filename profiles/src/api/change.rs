@@ -96,6 +96,7 @@ pub(super) async fn answer(
     let desk = api.desk()?.clone();
     Query::parse(&query, &[])?;
     let body = received(payload).await?;
+    desk.settle().await?;
     let at = desk.now();
     let plan = {
         let reader = reader.clone();
@@ -133,6 +134,12 @@ fn plan(
     let who = whose(reader, workspace, address)?;
     let rules = reader.rules(workspace)?;
     let wanted = Wanted::parse(change, body, who, &rules)?;
+    if let Action::Link { identifier, .. } | Action::Move { identifier, .. } = &wanted.action
+        && rules.blocks(identifier)
+    {
+        let message = "the identity rules block this value: it stands for nobody";
+        return Err(ApiError::Refused(ErrorCode::Conflict, message.into()));
+    }
     let tried = reader.dry_run(workspace, &wanted.action, at)??;
     if !wanted.dry_run {
         return Ok(Planned::Order(wanted));

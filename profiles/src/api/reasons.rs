@@ -24,8 +24,9 @@ pub(super) fn explanation(explanation: &Explanation) -> Result<Body, ApiError> {
             ("profile_id", member(&profile.to_string())),
             ("path", member(&path(steps))),
         ])),
-        Explanation::Apart { who, with, kept_apart } => {
-            let rows: Vec<Value> = kept_apart.iter().map(apart).collect();
+        Explanation::Apart { who, with, kept_apart, handed_over } => {
+            let mut rows: Vec<Value> = kept_apart.iter().map(apart).collect();
+            rows.extend(handed_over.iter().map(handed));
             Ok(Body::from([
                 ("same_profile", member(&false)),
                 ("profile_id", member(&who.to_string())),
@@ -51,6 +52,19 @@ pub(super) fn path(steps: &[Step]) -> Value {
             })
         })
         .collect()
+}
+
+/// An identifier that one of the two had, and lost.
+fn handed(row: &HistoryRow) -> Value {
+    let Row::Lost { node, to, rule } = &row.what else { return Value::Null };
+    json!({
+        "reason": "handed_over",
+        "anchor": null,
+        "identifier": text(node),
+        "detail": {"rule": rule.name(), "to_profile_id": to.map(|to| to.to_string()), "by": row.by},
+        "event": row.evidence.as_ref().map(event),
+        "last_seen": row.at.to_string(),
+    })
 }
 
 fn apart(apart: &Apart) -> Value {

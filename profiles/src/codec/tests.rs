@@ -60,7 +60,8 @@ fn version_1_is_read() {
     let known =
         Node { profile: ID, first: evidence(), linked_at: AT, anchored: Anchored::First, current_epoch: 0 };
     let edge = Edge { first: evidence(), last_day: DAY, rule: EdgeRule::SameEvent, place: 0 };
-    let refusal = Refusal { first: evidence(), last_day: DAY, reason: limit(), place: 0 };
+    let refusal =
+        Refusal { first: evidence(), last_day: DAY, reason: limit(), rule: EdgeRule::SameEvent, place: 0 };
     let workspace = WorkspaceState {
         version: 300,
         rules: Arc::new(rules()),

@@ -104,7 +104,7 @@ fn edge(EdgeV1 { first, last_day, rule }: EdgeV1) -> Edge {
 }
 
 fn refusal(RefusalV1 { first, last_day, reason }: RefusalV1) -> Refusal {
-    Refusal { first, last_day, reason, place: 0 }
+    Refusal { first, last_day, reason, rule: EdgeRule::SameEvent, place: 0 }
 }
 
 fn workspace(state: WorkspaceStateV1) -> Result<WorkspaceState, CodecError> {

@@ -91,8 +91,8 @@ impl<T> Top<T> {
     }
 }
 
-/// The identifiers that were seen with the most anchors, whether they were tied to them or refused; none that was
-/// seen with one alone.
+/// The identifiers that were seen with the most others, one of the two being the event's anchor, whether they were tied
+/// or refused; none that was seen with one alone.
 ///
 /// They are counted by 64-bit hashes, so many at a time as memory allows.
 pub(super) fn busiest(store: &dyn Store, workspace: WorkspaceId) -> Result<Vec<BusyIdentifier>, StoreError> {
@@ -106,10 +106,8 @@ pub(super) fn busiest(store: &dyn Store, workspace: WorkspaceId) -> Result<Vec<B
     for turn in 0..turns {
         let mut hashes = Vec::new();
         for link in Links::of(store, workspace) {
-            let hash = hash(other_of(&link?)?);
-            if hash % turns == turn {
-                hashes.push(hash);
-            }
+            let link = link?;
+            hashes.extend(ends_of(&link)?.map(hash).into_iter().filter(|hash| hash % turns == turn));
         }
         hashes.sort_unstable();
         let runs = hashes.chunk_by(|left, right| left == right).filter(|run| run.len() > 1);
@@ -133,11 +131,12 @@ fn named(
             break;
         }
         let name = link?;
-        let wanted = hash(other_of(&name)?);
-        let Some(place) = missing.iter().position(|(_, hash)| *hash == wanted) else { continue };
-        let (profiles, _) = missing.swap_remove(place);
-        let identifier = text_of(workspace, &name)?;
-        found.push(BusyIdentifier { identifier, profiles });
+        for (end, wanted) in ends_of(&name)?.map(hash).into_iter().enumerate() {
+            let Some(place) = missing.iter().position(|(_, hash)| *hash == wanted) else { continue };
+            let (profiles, _) = missing.swap_remove(place);
+            let identifier = texts_of(workspace, &name)?[end].clone();
+            found.push(BusyIdentifier { identifier, profiles });
+        }
     }
     found.sort_by(|a, b| b.profiles.cmp(&a.profiles).then_with(|| a.identifier.cmp(&b.identifier)));
     Ok(found)
@@ -195,13 +194,17 @@ fn name(key: &Key) -> Result<&[u8], CodecError> {
     bytes.get(NAME_AT..end).ok_or(CodecError::Damaged)
 }
 
-/// The other identifier in the name of a link.
-fn other_of(name: &[u8]) -> Result<&[u8], CodecError> {
+/// The anchor and the other identifier in the name of a link, without their epochs.
+fn ends_of(name: &[u8]) -> Result<[&[u8]; 2], CodecError> {
     let anchor_end = || {
         let value_at = text_end(name)?;
-        Some(value_at + text_end(name.get(value_at..)?)? + EPOCH_BYTES)
+        Some(value_at + text_end(name.get(value_at..)?)?)
     };
-    anchor_end().and_then(|end| name.get(end..)).ok_or(CodecError::Damaged)
+    let ends = || {
+        let end = anchor_end()?;
+        Some([name.get(..end)?, name.get(end + EPOCH_BYTES..)?])
+    };
+    ends().ok_or(CodecError::Damaged)
 }
 
 /// Where a text ends that stands first, behind its length.
@@ -210,13 +213,13 @@ fn text_end(bytes: &[u8]) -> Option<usize> {
     Some(2 + usize::from(u16::from_be_bytes(*length)))
 }
 
-/// The other identifier in the name of a link, as text.
-fn text_of(workspace: WorkspaceId, name: &[u8]) -> Result<String, CodecError> {
+/// The anchor and the other identifier in the name of a link, as texts.
+fn texts_of(workspace: WorkspaceId, name: &[u8]) -> Result<[String; 2], CodecError> {
     let mut bytes = start(workspace, Tag::Edge);
     bytes.extend_from_slice(name);
     bytes.extend_from_slice(&[0; EPOCH_BYTES]);
     let link = Key::from_stored(&bytes).edge_named().ok_or(CodecError::Damaged)?;
-    Ok(link.other.identifier.to_text())
+    Ok([link.anchor.identifier.to_text(), link.other.identifier.to_text()])
 }
 
 fn hash(bytes: &[u8]) -> u64 {

@@ -160,6 +160,7 @@ fn of_nothing(profiles: Vec<(ProfileId, Arc<LiveProfile>)>) -> Unmerged {
         profiles,
         sides: Vec::new(),
         decisions: Vec::new(),
+        joined: Vec::new(),
         changed: Vec::new(),
         profiles_delta: 0,
     }

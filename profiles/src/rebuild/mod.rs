@@ -214,20 +214,14 @@ impl Rebuild {
             for entry in self.old.entries(&start(self.workspace, tag)) {
                 let (key, value) = entry.map_err(RebuildError::Old)?;
                 let value = Value::decode(tag, &value).map_err(|error| RebuildError::Old(error.into()))?;
-                self.sort_one(sorting, scratch, &key, value)?;
+                self.sort_one(sorting, &key, value)?;
                 self.step(scratch)?;
             }
         }
         Ok(())
     }
 
-    fn sort_one(
-        &self,
-        sorting: &mut Sorting,
-        scratch: &mut Scratch,
-        key: &Key,
-        value: Value,
-    ) -> Result<(), RebuildError> {
+    fn sort_one(&self, sorting: &mut Sorting, key: &Key, value: Value) -> Result<(), RebuildError> {
         let damaged = || RebuildError::Old(CodecError::Damaged.into());
         if let Value::Node(node) = value {
             let key = key.node_named().ok_or_else(damaged)?;
@@ -240,10 +234,7 @@ impl Rebuild {
         if let Value::Edge(edge) = value {
             sorting.add(&item_of_edge(&link, &edge))?;
         } else if let Value::Refusal(refusal) = value {
-            match item_of_refusal(&link, &refusal) {
-                Some(item) => sorting.add(&item)?,
-                None => scratch.graph().put_refusal(self.workspace, link, Arc::unwrap_or_clone(refusal))?,
-            }
+            sorting.add(&item_of_refusal(&link, &refusal))?;
         }
         Ok(())
     }

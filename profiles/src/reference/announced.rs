@@ -50,6 +50,12 @@ pub(super) fn split(sequence: u64, record: &Record, unmerged: &Unmerged) -> Vec<
         let place = (sequence, made.len() as u32);
         made.push(told(name, place, record, SourceId(0), (*id, live), &own));
     }
+    for joined in &unmerged.joined {
+        let own = format!(r#""merged_profile_ids":{}"#, list(joined.merged.iter()));
+        let name = ("Profile Merged", ActivationKind::ProfileMerged);
+        let place = (sequence, made.len() as u32);
+        made.push(told(name, place, record, SourceId(0), (joined.profile, &joined.live), &own));
+    }
     made
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tributary_identity::{
-    Context, GraphRead, GraphStore, LiveProfile, MemoryGraph, Partition, ProfileRecord, Refusal,
-    item_of_edge, item_of_refusal, item_order, items_of_node, take_items,
+    Context, GraphRead, GraphStore, LiveProfile, MemoryGraph, Partition, ProfileRecord, item_of_edge,
+    item_of_refusal, item_order, items_of_node, take_items,
 };
 use tributary_model::identity_rules::IdentifierReader;
 use tributary_model::{Identifier, ProfileId, WorkspaceId};
@@ -28,7 +28,7 @@ pub(super) fn rebuild(graph: &mut MemoryGraph, context: &Context<'_>) -> Vec<New
         items.extend(items_of_node(key, node));
     }
     items.extend(before.edges(workspace).map(|(key, edge)| item_of_edge(&key, edge)));
-    items.extend(before.refusals(workspace).filter_map(|(key, refusal)| item_of_refusal(&key, refusal)));
+    items.extend(before.refusals(workspace).map(|(key, refusal)| item_of_refusal(&key, refusal)));
     items.sort_by(item_order);
     let reader = IdentifierReader::new(context.rules).expect("rules in force compile");
     let blocks = |identifier: &Identifier| reader.blocks(identifier);
@@ -39,7 +39,7 @@ pub(super) fn rebuild(graph: &mut MemoryGraph, context: &Context<'_>) -> Vec<New
     news(&before, graph, workspace)
 }
 
-/// Partitions, history, and refused links that tie nothing stay.
+/// Partitions and history stay.
 fn carry_over(before: &mut MemoryGraph, graph: &mut MemoryGraph, workspace: WorkspaceId) {
     for partition in before.partitions(workspace).expect("memory").iter() {
         graph.put_partition(workspace, Partition::clone(partition)).expect("memory");
@@ -48,11 +48,6 @@ fn carry_over(before: &mut MemoryGraph, graph: &mut MemoryGraph, workspace: Work
     for id in ids {
         for entry in before.history(workspace, id).expect("memory") {
             graph.put_history(workspace, id, entry).expect("memory");
-        }
-    }
-    for (key, refusal) in before.refusals(workspace) {
-        if item_of_refusal(&key, refusal).is_none() {
-            graph.put_refusal(workspace, key, Refusal::clone(refusal)).expect("memory");
         }
     }
 }

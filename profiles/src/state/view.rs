@@ -48,10 +48,13 @@ impl View {
 
     /// Whether a value, as JSON text, is an identifier that was parted from the profile.
     fn hides(&self, value: &str) -> bool {
-        if self.hidden.is_empty() || !value.starts_with('"') {
+        if self.hidden.is_empty() {
             return false;
         }
-        let Ok(text) = serde_json::from_str::<String>(value) else { return false };
+        // A whole number is an identifier as it is written.
+        let is_number = value.strip_prefix('-').unwrap_or(value).bytes().all(|byte| byte.is_ascii_digit());
+        let text = if is_number { Ok(value.to_owned()) } else { serde_json::from_str::<String>(value) };
+        let Ok(text) = text else { return false };
         // Sorted, so those of a namespace are neighbours.
         self.hidden.chunk_by(|one, other| one.namespace() == other.namespace()).any(|group| {
             let namespace = group.first().expect("chunks are not empty").namespace();

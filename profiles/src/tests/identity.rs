@@ -103,7 +103,7 @@ fn an_unmerge_parts_a_profile_and_says_so() {
     assert_eq!(profile_of(&ran.reader, DEVICE_1), Some(old));
     assert_eq!(profile_of(&ran.reader, DEVICE_2), Some(back));
     let explained = ran.reader.explain(ONE, &who(USER_1), &identifier(DEVICE_2)).expect("readable");
-    let Explanation::Apart { who: one, with, kept_apart } = explained else { panic!("they are apart") };
+    let Explanation::Apart { who: one, with, kept_apart, .. } = explained else { panic!("they are apart") };
     assert_eq!((one, with), (old, Some(back)));
     let by_partition = |reason: &RefusalReason| *reason == RefusalReason::Partition { partition: 3 };
     assert!(kept_apart.iter().any(|apart| by_partition(&apart.reason)), "{kept_apart:?}");

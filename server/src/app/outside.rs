@@ -52,7 +52,9 @@ impl Access for Outside {
         let snapshot = self.store.snapshot();
         let token = token.ok_or(ErrorCode::Unauthenticated)?;
         let (owner, token) = snapshot.token(token).ok_or(ErrorCode::Unauthenticated)?;
-        if owner.name != workspace || !token.scopes.contains(&Scope::AdminWrite) {
+        // The answer shows profiles, too.
+        let needed = [Scope::AdminWrite, Scope::ProfilesRead];
+        if owner.name != workspace || !needed.iter().all(|scope| token.scopes.contains(scope)) {
             return Err(ErrorCode::Forbidden);
         }
         Ok((owner.id, owner.version, format!("{} {}", token.id, token.name)))
@@ -157,7 +159,7 @@ impl Graphs for Outside {
                 Err(DeskError::Late { .. } | DeskError::Stopped { .. } | DeskError::Forgotten { .. }) => {
                     Ok(None)
                 }
-                Err(error @ DeskError::Log(_)) => Err(not_ordered(error)),
+                Err(error @ (DeskError::Log(_) | DeskError::Behind)) => Err(not_ordered(error)),
             }
         };
         rebuild.boxed()

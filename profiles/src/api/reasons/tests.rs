@@ -103,7 +103,12 @@ fn two_profiles_are_explained_by_what_keeps_them_apart() {
     for (reason, name, detail) in cases {
         let row =
             Apart { anchor: user("u1"), other: phone("x1"), reason, evidence: evidence(7), last_day: seen() };
-        let apart = Explanation::Apart { who: ProfileId([1; 16]), with: None, kept_apart: vec![row] };
+        let apart = Explanation::Apart {
+            who: ProfileId([1; 16]),
+            with: None,
+            kept_apart: vec![row],
+            handed_over: Vec::new(),
+        };
         let want = json!({
             "same_profile": false,
             "profile_id": "01010101010101010101010101010101",
