@@ -1,7 +1,7 @@
 //! Pure identity resolution: which profile an event belongs to, what the event changes in the graph, why two
 //! identifiers are one person, and how what was joined is parted again.
 //!
-//! [`resolve`] takes the identifiers of one event and the graph as it stands, and answers
+//! [`resolve()`] takes the identifiers of one event and the graph as it stands, and answers
 //! with a [`Resolution`]. The rules are explained in `README.md` beside `src/`.
 //!
 //! Guarantees: the same events and commands in the same order, under the same rules and hash key, give the same graph,

@@ -16,7 +16,7 @@ pub struct WorkspaceState {
     /// The rules by which events are resolved.
     #[serde(with = "rules_text")]
     pub rules: Arc<IdentityRules>,
-    /// The rules that were in force before, the oldest first, [`RULES_BEFORE_MAX`] at most: so that events can be
+    /// The rules that were in force before, the oldest first, eight at most: so that events can be
     /// entered into indexes that lag behind.
     pub rules_before: Arc<[RulesBefore]>,
     /// How many profiles are live.
