@@ -43,7 +43,7 @@ pub enum Anchored {
     /// Since the event that brought it.
     First,
     /// Since this event, which came later.
-    Later(Evidence),
+    Later(Box<Evidence>),
 }
 
 /// What the graph knows about an (identifier, epoch) that is on a profile.

@@ -210,7 +210,7 @@ pub(crate) fn mark_anchor<G: GraphStore>(
         Anchored::Never => {
             // The profile may have been merged away by this very event: what is stored counts.
             let node = graph.node(workspace, anchor)?.ok_or(Inconsistent::NoNode(known.profile))?;
-            let node = Node { anchored: Anchored::Later(evidence.clone()), ..Node::clone(&node) };
+            let node = Node { anchored: Anchored::Later(Box::new(evidence.clone())), ..Node::clone(&node) };
             graph.put_node(workspace, anchor.clone(), node)
         }
     }

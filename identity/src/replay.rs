@@ -63,7 +63,7 @@ pub fn items_of_node(key: &NodeKey, node: &Node) -> Vec<Dated> {
     let anchored = match &node.anchored {
         Anchored::Never => None,
         Anchored::First => Some((&node.first, node.linked_at)),
-        Anchored::Later(evidence) => Some((evidence, evidence.received_at)),
+        Anchored::Later(evidence) => Some((&**evidence, evidence.received_at)),
     };
     let dated = |evidence: &Evidence, linked_at, item| Dated {
         evidence: evidence.clone(),

@@ -125,6 +125,11 @@ impl CommandDesk {
         self.result(sequence, ORDER_WAIT).await
     }
 
+    /// Whether readers see what the command in that record changed.
+    pub fn is_in_force(&self, sequence: u64) -> bool {
+        self.progress.borrow().visible > sequence
+    }
+
     /// Hands a command in; answers with its record's sequence once it is durable.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use tributary_eventlog::index::{EventQuery, IndexError, IndexedEvent, Indexes};
 use tributary_eventlog::{EventLog, ReadError};
 use tributary_identity::{Inconsistent, LiveProfile, Node, Partitions, ProfileRecord};
 use tributary_model::command::Who;
-use tributary_model::identity_rules::{IdentifierReader, RulesError};
+use tributary_model::identity_rules::{IdentifierReader, Normalization, RulesError};
 use tributary_model::record::DecodeError;
 use tributary_model::{
     ErrorCode, Fragment, HashKey, Identifier, Namespace, NodeKey, ProfileId, Record, Timestamp, WorkspaceId,
@@ -140,8 +140,21 @@ impl ProfileReader {
         if namespace == Namespace::PROFILE_ID {
             return Ok(value.parse::<ProfileId>().ok().map(Who::Profile));
         }
-        let identifier = self.rules(workspace)?.identifier(&Namespace::new(namespace), value);
-        Ok(identifier.ok().map(Who::Identifier))
+        let namespace = Namespace::new(namespace);
+        let read = self.rules(workspace)?.identifier(&namespace, value).ok();
+        if let Some(identifier) = &read
+            && self.current_node(workspace, identifier)?.is_some()
+        {
+            return Ok(read.map(Who::Identifier));
+        }
+        // What was stored before the rules changed its form is still named as it was written.
+        let exact = Identifier::normalized(namespace, value, &Normalization::Exact).ok();
+        if let Some(identifier) = &exact
+            && self.current_node(workspace, identifier)?.is_some()
+        {
+            return Ok(exact.map(Who::Identifier));
+        }
+        Ok(read.map(Who::Identifier))
     }
 
     /// The rules in force in a workspace, compiled.

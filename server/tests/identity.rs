@@ -1,6 +1,7 @@
 //! Reasons, undo and changes by hand: asked for over HTTP, in force in the next read, still there after a restart.
 
 mod by_hand;
+mod mended;
 mod reasons;
 mod undo;
 

@@ -80,7 +80,7 @@ fn a_node_knows_when_it_was_first_the_anchor() {
     let cases = [
         ("user_id:a", 0, Anchored::First),
         ("email:a@x", 0, Anchored::Never),
-        ("email:b@x", 1, Anchored::Later(evidence(2, 0))),
+        ("email:b@x", 1, Anchored::Later(Box::new(evidence(2, 0)))),
     ];
     for (key, first, anchored) in cases {
         let stored = graph.node(ONE, &node(key)).expect("memory answers").expect("a node");

@@ -241,10 +241,13 @@ fn is_equal(wanted: &Scalar, written: &RawValue) -> bool {
     }
 }
 
+/// How many entries of `context.externalIds` are looked at.
+const EXTERNAL_IDS_MAX: usize = 500;
+
 /// The entries of `context.externalIds` that name people, as type and id.
 fn external_ids(written: &RawValue) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
     let entries: Vec<&RawValue> = serde_json::from_str(written.get()).unwrap_or_default();
-    entries.into_iter().filter_map(external_id).collect()
+    entries.into_iter().take(EXTERNAL_IDS_MAX).filter_map(external_id).collect()
 }
 
 /// An entry has all of its four members, and is not encoded.

@@ -290,6 +290,7 @@ fn unmerged(parted: &Unmerged, views: &[View], stored: Stored) -> Result<Body, A
         ("profiles", member(&profiles?)),
         ("sides", member(&sides)),
         ("decisions", member(&reasons::decisions(&parted.decisions))),
+        ("decisions_total", member(&parted.decisions.len())),
     ]))
 }
 

@@ -78,10 +78,14 @@ fn apart(apart: &Apart) -> Value {
     })
 }
 
-/// The decisions that a profile took before it was parted.
+/// How many decisions an answer shows: a much refused identifier may have any number.
+const DECISIONS_MAX: usize = 1000;
+
+/// The decisions that a profile took before it was parted, the oldest first.
 pub(super) fn decisions(decisions: &[Decision]) -> Value {
     decisions
         .iter()
+        .take(DECISIONS_MAX)
         .map(|decision| {
             json!({
                 "anchor": text(&decision.anchor),

@@ -4,6 +4,7 @@
 //! the two.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tributary_model::Timestamp;
 use tributary_model::identity_rules::{RulesError, WrittenRules};
 use tributary_model::workspace::IdentityRules;
@@ -140,6 +141,22 @@ pub struct PreviewNew {
 }
 
 impl PreviewNew {
+    /// Reads a body: rules under `rules`, or a document of rules as it would be put.
+    ///
+    /// # Errors
+    /// If it is neither, or the rules can't be read; the message says where.
+    pub(super) fn of(mut body: Map<String, Value>) -> Result<Self, ApiError> {
+        if body.contains_key("namespaces") && !body.contains_key("rules") {
+            let names = ["from", "until", "wait_seconds"];
+            let own = names.into_iter().filter_map(|name| Some((name.to_owned(), body.remove(name)?)));
+            let mut new: Map<String, Value> = own.collect();
+            new.insert("rules".to_owned(), Value::Object(body));
+            body = new;
+        }
+        serde_json::from_value(Value::Object(body))
+            .map_err(|error| ApiError::invalid(format!("the body: {error}")))
+    }
+
     /// How long to wait for the report.
     ///
     /// # Errors

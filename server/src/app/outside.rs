@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tributary_destinations::DeadLetter;
@@ -28,11 +29,13 @@ use tributary_profiles::{Access, alarms, preview};
 pub(super) struct Outside {
     behind: Arc<Behind>,
     store: WorkspaceStore,
+    /// The record of each workspace's last rebuild, of those that this process ordered.
+    rebuilds: Arc<tokio::sync::Mutex<HashMap<WorkspaceId, u64>>>,
 }
 
 impl Outside {
     pub(super) fn new(behind: Arc<Behind>, store: WorkspaceStore) -> Self {
-        Self { behind, store }
+        Self { behind, store, rebuilds: Arc::default() }
     }
 }
 
@@ -143,11 +146,19 @@ impl Graphs for Outside {
         by: String,
         wait: Duration,
     ) -> BoxFuture<'static, Result<Option<Rebuilt>, OutsideError>> {
-        let desk = self.behind.desk();
+        let (desk, last) = (self.behind.desk(), Arc::clone(&self.rebuilds));
         let rebuild = async move {
             let desk = desk.get().ok_or(OutsideError::NotReady("the profiles"))?;
+            let mut last = last.lock().await;
+            if let Some(last) = last.get(&workspace).filter(|last| !desk.is_in_force(**last)) {
+                let message =
+                    format!("a rebuild is under way (record {last} of the log): wait until it is in force");
+                return Err(OutsideError::Busy(message));
+            }
             let command = Command { by, reason: None, action: Action::Rebuild };
             let sequence = desk.put(workspace, version, &command).await.map_err(not_ordered)?;
+            last.insert(workspace, sequence);
+            drop(last);
             match desk.result(sequence, wait).await {
                 Ok(CommandResult::Rebuilt(report)) => Ok(Some(rebuilt(report))),
                 Ok(CommandResult::Refused(refused)) => Err(OutsideError::Unavailable(refused.message)),

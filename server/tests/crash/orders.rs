@@ -48,8 +48,9 @@ impl Kind {
     /// Whether the state of the profiles may speak against it.
     fn may_be_refused(self) -> bool {
         match self {
-            Self::Unmerge | Self::Link | Self::Remove | Self::Move => true,
-            Self::Rebuild | Self::Rules => false,
+            // A rebuild is, while the one before it is not in force.
+            Self::Unmerge | Self::Link | Self::Remove | Self::Move | Self::Rebuild => true,
+            Self::Rules => false,
         }
     }
 }

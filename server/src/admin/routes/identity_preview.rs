@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use serde_json::{Map, Value};
 use tributary_model::workspace::Scope;
 use tributary_model::{ErrorCode, WorkspaceId};
 
@@ -26,7 +27,8 @@ const WHAT: &str = "preview";
     ))]
 pub(in crate::admin) async fn create(admin: Data<Admin>, http: HttpRequest, payload: Payload) -> Answer {
     let workspace = caller(&admin, &http, Scope::AdminWrite)?.workspace.id;
-    let new: PreviewNew = request::json(payload, admin.editor.limits.body_bytes_max).await?;
+    let body: Map<String, Value> = request::json(payload, admin.editor.limits.body_bytes_max).await?;
+    let new = PreviewNew::of(body)?;
     let wait = Duration::from_secs(new.wait_seconds()?);
     let previews = &admin.outside.previews;
     let id = previews.begin(workspace, new.order()?)?;
