@@ -44,10 +44,10 @@ pub struct NamespaceBody {
     /// Where its identifiers are read from: paths into an event, each a text or
     /// `{"path":…,"when":{"path":"value"}}`. Only a well-known namespace may leave it out.
     #[schema(value_type = Option<Vec<Object>>, example = json!(["traits.email", "context.traits.email"]))]
-    pub from: Option<Vec<serde_json::Value>>,
+    pub from: Option<Vec<Value>>,
     /// The form in which identifiers are compared: `exact`, `email`, `phone`, or `{"phone":{"region":"DE"}}`.
     #[schema(value_type = Option<Object>, example = "email")]
-    pub normalize: Option<serde_json::Value>,
+    pub normalize: Option<Value>,
     /// 1 is the highest. No two namespaces share one.
     pub priority: Option<u32>,
     /// How many of its identifiers a profile may have.
