@@ -56,7 +56,7 @@ fn without_numbers(resolution: Resolution) -> Resolution {
         if let RefusalReason::Partition { partition } = &mut demotion.reason {
             *partition = 0;
         }
-        if let RefusalReason::Cap { .. } = demotion.reason {
+        if let RefusalReason::Cap { .. } = plain(&demotion.reason) {
             demotion.reason = RefusalReason::Cap { cap: Cap::Identifiers, limit: 0, count: 0 };
         }
     }
