@@ -80,8 +80,10 @@ pub(crate) fn check_links(graph: &MemoryGraph, reference: &Reference) {
 /// Which links were offered and never taken, when first, and whether a partition was the reason. What a command
 /// had tied before is the command's.
 pub(crate) fn check_refusals(graph: &MemoryGraph, reference: &Reference) {
-    let edges: BTreeSet<_> = graph.edges(ONE).map(|(key, _)| key).collect();
     let commands = reference.commands();
+    // Which two of a side a command ties is not told.
+    let offered = |edge: &Edge| !commands.contains(&edge.first.position.sequence);
+    let edges: BTreeSet<_> = graph.edges(ONE).filter(|(_, edge)| offered(edge)).map(|(key, _)| key).collect();
     let refused = graph.refusals(ONE).filter(|(key, _)| !edges.contains(key));
     let (commanded, offered): (Vec<_>, Vec<_>) =
         refused.partition(|(_, refusal)| commands.contains(&refusal.first.position.sequence));

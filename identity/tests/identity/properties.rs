@@ -49,14 +49,15 @@ fn under(colours: &[Vec<u8>]) -> (MemoryGraph, Reference) {
     (graph, Reference::under(&partitions))
 }
 
-/// Without the numbers in the reasons.
+/// Without the numbers in the reasons, and without the difference between one at fault and one demoted for its sake.
 fn without_numbers(resolution: Resolution) -> Resolution {
     let mut demoted = resolution.demoted;
     for demotion in &mut demoted {
+        demotion.reason = plain(&demotion.reason);
         if let RefusalReason::Partition { partition } = &mut demotion.reason {
             *partition = 0;
         }
-        if let RefusalReason::Cap { .. } = plain(&demotion.reason) {
+        if let RefusalReason::Cap { .. } = demotion.reason {
             demotion.reason = RefusalReason::Cap { cap: Cap::Identifiers, limit: 0, count: 0 };
         }
     }
