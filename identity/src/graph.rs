@@ -93,6 +93,11 @@ impl LiveProfile {
         self.members.iter().filter(|member| !self.is_former(member))
     }
 
+    /// How many identifiers it has today: what the cap counts.
+    pub fn identifier_count(&self) -> usize {
+        self.members.len() - self.former.len()
+    }
+
     /// Whether a member was handed to another owner.
     pub fn is_former(&self, member: &NodeKey) -> bool {
         !self.former.is_empty() && self.former.binary_search(member).is_ok()

@@ -70,14 +70,15 @@ impl WouldBe<'_> {
 
     fn over_cap(&self, context: &Context<'_>) -> Option<RefusalReason> {
         let merged: usize = self.profiles.iter().map(|profile| profile.live.merged.len()).sum();
-        let members: usize =
-            self.profiles.iter().map(|profile| profile.live.members.len() - profile.live.former.len()).sum();
+        let identifiers: usize = self.profiles.iter().map(|profile| profile.live.identifier_count()).sum();
         let merges = merged + self.profiles.len().saturating_sub(1);
         let over = |cap, limit: u32, count: usize| {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
             (count > limit).then_some(RefusalReason::Cap { cap, limit, count })
         };
         let merges = over(Cap::Merges, context.rules.merges_max, merges).filter(|_| self.profiles.len() > 1);
-        merges.or_else(|| over(Cap::Identifiers, context.rules.identifiers_max, members + self.unknown.len()))
+        merges.or_else(|| {
+            over(Cap::Identifiers, context.rules.identifiers_max, identifiers + self.unknown.len())
+        })
     }
 }

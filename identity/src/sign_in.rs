@@ -4,10 +4,10 @@
 //! it brought before stays with the old one, of whom the old epoch becomes a former member.
 
 use crate::decide::{Offer, Taken, Taking, note_edge};
-use crate::graph::{EdgeRule, Evidence, Happened, HistoryEntry, Inconsistent, Node, RefusalReason};
+use crate::graph::{EdgeKey, EdgeRule, Evidence, Happened, HistoryEntry, Inconsistent, Node, RefusalReason};
 use crate::limits::WouldBe;
 use crate::merge::{self, By, Existing};
-use crate::partition::{Partitions, Sides, lives_of};
+use crate::partition::{Sides, lives_of};
 use crate::resolve::Context;
 use crate::store::GraphStore;
 use tributary_model::id::ProfileId;
@@ -62,7 +62,7 @@ pub(crate) fn follow<G: GraphStore>(
         let tie = Offer { node: node.clone(), rule: EdgeRule::SignIn, ..offer.clone() };
         note_edge(graph, context, anchor, &tie, taking.evidence)?;
         // `take` has noted a refusal: it was none.
-        let key = crate::EdgeKey { anchor: anchor.clone(), other: offer.node.clone() };
+        let key = EdgeKey { anchor: anchor.clone(), other: offer.node.clone() };
         if graph.refusal(context.workspace, &key)?.is_some_and(|known| known.first == *taking.evidence) {
             graph.remove_refusal(context.workspace, &key)?;
         }
@@ -159,7 +159,7 @@ pub(crate) fn take_over<G: GraphStore>(
     from: Option<ProfileId>,
     handing: &Handing<'_>,
 ) -> Result<Existing, G::Error> {
-    let partitions: std::sync::Arc<Partitions> = graph.partitions(context.workspace)?;
+    let partitions = graph.partitions(context.workspace)?;
     let by = By { partitions: &partitions, evidence: handing.evidence, anchor: None };
     let id = profile.id;
     let profile = merge::grow(graph, context, profile, &[], std::slice::from_ref(node), by)?;

@@ -240,7 +240,7 @@ impl Alarms {
         }
         let percent = u64::from(seen.rules.alarms.near_cap_percent);
         let sizes = [
-            (resolution.live.members.len() as u64, seen.rules.identifiers_max),
+            (resolution.live.identifier_count() as u64, seen.rules.identifiers_max),
             (resolution.live.merged.len() as u64, seen.rules.merges_max),
         ];
         let mut near =

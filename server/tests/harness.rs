@@ -170,6 +170,18 @@ impl Faces {
         self.get(&format!("/v1/spaces/default/collections/users/profiles/{who}/{part}")).await
     }
 
+    /// Sends events and waits until readers see them: what comes after them in the log is visible.
+    pub(crate) async fn seen(&self, events: &[Value]) {
+        let last = events.last().expect("events")["messageId"].as_str().expect("an id");
+        let marker = format!("after-{last}");
+        let after =
+            serde_json::json!({"type": "track", "messageId": marker, "userId": marker, "event": "Sent"});
+        self.batch(events).await;
+        self.batch(&[after]).await;
+        let who = format!("user_id:{marker}");
+        self.until("the events are visible", async || self.profile(&who, "metadata").await.0 == 200).await;
+    }
+
     /// Waits until everything is ready.
     pub(crate) async fn ready(&self) {
         self.until("the server is ready", async || self.get("/readyz").await.0 == 200).await;

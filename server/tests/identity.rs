@@ -11,20 +11,6 @@ use serde_json::{Value, json};
 
 const PROFILES: &str = "/v1/spaces/default/collections/users/profiles";
 
-/// Sends events and waits until readers see them: what comes after them in the log is visible.
-async fn seen(server: &Server, events: &[Value]) {
-    let last = events.last().expect("events")["messageId"].as_str().expect("an id");
-    let marker = format!("after-{last}");
-    let after = json!({"type": "track", "messageId": marker, "userId": marker, "event": "Sent"});
-    server.batch(events).await;
-    server.batch(&[after]).await;
-    server
-        .until("the events are visible", async || {
-            server.profile(&format!("user_id:{marker}"), "metadata").await.0 == 200
-        })
-        .await;
-}
-
 /// A track call with these members beside.
 fn track(id: &str, who: Value) -> Value {
     call("track", id, who)

@@ -9,20 +9,6 @@ use std::process::{Command, Output};
 
 const RULES: &str = "/admin/v1/identity-rules";
 
-/// Sends events and waits until readers see them.
-async fn seen(server: &Server, events: &[Value]) {
-    let last = events.last().expect("events")["messageId"].as_str().expect("an id");
-    let marker = format!("after-{last}");
-    let after = json!({"type": "track", "messageId": marker, "userId": marker, "event": "Sent"});
-    server.batch(events).await;
-    server.batch(&[after]).await;
-    server
-        .until("the events are visible", async || {
-            server.profile(&format!("user_id:{marker}"), "metadata").await.0 == 200
-        })
-        .await;
-}
-
 fn identify(id: &str, user: &str, traits: Value) -> Value {
     json!({"type": "identify", "messageId": id, "userId": user, "traits": traits})
 }
@@ -67,7 +53,7 @@ async fn changed_rules_hold_for_what_comes_after_them() {
     let (_directory, path) = data_dir();
     let server = Server::start(&path, &[]);
     server.ready().await;
-    seen(&server, &[identify("m1", "ada", json!({"crm": "C-7", "mobile": "0171 2345678"}))]).await;
+    server.seen(&[identify("m1", "ada", json!({"crm": "C-7", "mobile": "0171 2345678"}))]).await;
     assert_eq!(server.profile("crm:C-7", "traits").await.0, 404, "an undeclared namespace is ignored");
     let rules = json!({"namespaces": [
         {"name": "user_id", "blocked": ["robot"]},
@@ -75,14 +61,12 @@ async fn changed_rules_hold_for_what_comes_after_them() {
         {"name": "phone", "from": ["traits.mobile"], "normalize": {"phone": {"region": "DE"}}},
     ]});
     put_rules(&server, rules).await;
-    seen(
-        &server,
-        &[
+    server
+        .seen(&[
             identify("m2", "robot", json!({"crm": "C-8"})),
             identify("m3", "ada", json!({"crm": "C-7", "mobile": "0171 2345678"})),
-        ],
-    )
-    .await;
+        ])
+        .await;
     let ada = profile_id(&server, "user_id:ada").await;
     assert_eq!(profile_id(&server, "crm:C-7").await, ada);
     assert_eq!(profile_id(&server, "phone:%2B491712345678").await, ada);
@@ -101,7 +85,7 @@ async fn a_preview_leaves_no_trace_and_a_rebuild_reaches_back() {
     let (_directory, path) = data_dir();
     let server = Server::start(&path, &[]);
     server.ready().await;
-    seen(&server, &couple()).await;
+    server.seen(&couple()).await;
     let (ada, bob) = (profile_id(&server, "user_id:ada").await, profile_id(&server, "user_id:bob").await);
     assert_ne!(ada, bob);
 
@@ -162,7 +146,7 @@ async fn an_identifier_that_joins_many_raises_an_alarm() {
     rules["alarms"]["joins_per_day"] = json!(3);
     put_rules(&server, rules).await;
     let users = ["a", "b", "c", "d"];
-    seen(&server, &users.map(|user| identify(user, user, json!({"email": "shop@example.com"})))).await;
+    server.seen(&users.map(|user| identify(user, user, json!({"email": "shop@example.com"})))).await;
     let (status, alarms) = server.get("/admin/v1/identity/alarms").await;
     assert_eq!(status, 200, "{alarms}");
     let alarm = &alarms["data"][0];

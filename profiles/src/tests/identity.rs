@@ -255,6 +255,24 @@ fn an_event_without_identifiers_has_no_profile_and_its_own_outcome() {
     assert_eq!((told[0].header.profile, told[0].header.identifiers.len()), (None, 0));
 }
 
+/// What was handed over counts for no cap, and so for no alarm about one.
+#[test]
+fn a_kiosk_that_changes_hands_brings_nobody_near_a_cap() {
+    let rules: IdentityRules = serde_json::from_value(json!({
+        "namespaces": [{"name": "user_id"}, {"name": "anonymous_id", "shared_device": "last_sign_in"}],
+        "identifiers_max": 5,
+    }))
+    .expect("rules that work");
+    let mut steps = vec![Step::Rules { workspace: 1, rules: Box::new(rules) }];
+    steps.extend((0..16).map(|message| identify(message, 1 + message % 2, 1)));
+    let ran = ran(log(&steps));
+    let found = ran.reader.find(ONE, "user_id", "u1").expect("readable").expect("known");
+    assert!(found.view.profile.members.len() > 5, "each of its sign-ins but the last is a former member");
+    let near = ran.reader.alarms(ONE, 10, None).expect("readable");
+    let near: Vec<_> = near.iter().filter(|(_, row)| row.kind != AlarmKind::IdentifierJoinsMany).collect();
+    assert!(near.is_empty(), "{} alarms", near.len());
+}
+
 #[test]
 fn alarms_are_raised_and_listed() {
     let rules: IdentityRules = serde_json::from_value(json!({

@@ -7,15 +7,13 @@ use crate::harness::data_dir;
 async fn identifiers_are_handed_over_by_hand() {
     let (_directory, path) = data_dir();
     let server = Server::start(&path, &[]);
-    seen(
-        &server,
-        &[
+    server
+        .seen(&[
             track("m1", json!({"anonymousId": "x1"})),
             track("m2", json!({"userId": "ada", "anonymousId": "x1"})),
             track("m3", json!({"userId": "bob"})),
-        ],
-    )
-    .await;
+        ])
+        .await;
     let (ada, bob) = (standing(&server, "user_id:ada").await.0, standing(&server, "user_id:bob").await.0);
     let body = json!({"identifier": "anonymous_id:x1", "to": "user_id:bob", "reason": "sold"});
     let made = changed(&server, "user_id:ada", "identifiers/move", body.clone()).await;
@@ -23,7 +21,7 @@ async fn identifiers_are_handed_over_by_hand() {
     assert_eq!((&made["from_profile_id"], &made["to_profile_id"]), (&json!(ada), &json!(bob)));
     assert_eq!(identifiers(&server, "user_id:ada").await, ["user_id:ada"]);
     assert_eq!(identifiers(&server, "user_id:bob").await, ["anonymous_id:x1", "user_id:bob"]);
-    seen(&server, &[track("m4", json!({"anonymousId": "x1"}))]).await;
+    server.seen(&[track("m4", json!({"anonymousId": "x1"}))]).await;
     assert_eq!(standing(&server, "user_id:ada").await, (ada.clone(), 2), "earlier events stay");
     assert_eq!(
         standing(&server, "anonymous_id:x1").await,
@@ -46,7 +44,7 @@ async fn identifiers_are_handed_over_by_hand() {
     let made = changed(&server, "user_id:bob", "identifiers/remove", body.clone()).await;
     assert_eq!((&made["from_profile_id"], &made["to_profile_id"]), (&json!(bob), &Value::Null), "{made}");
     assert_eq!(server.profile("anonymous_id:x1", "metadata").await.0, 404, "it is nobody's");
-    seen(&server, &[track("m5", json!({"anonymousId": "x1"}))]).await;
+    server.seen(&[track("m5", json!({"anonymousId": "x1"}))]).await;
     let (fresh, count) = standing(&server, "anonymous_id:x1").await;
     assert!(fresh != ada && fresh != bob && count == 1, "{fresh} {count}");
 
@@ -60,7 +58,7 @@ async fn identifiers_are_handed_over_by_hand() {
     let server = Server::start(&path, &[]);
     server.ready().await;
     assert_eq!(identifiers(&server, "user_id:ada").await, ["anonymous_id:x1", "user_id:ada"]);
-    seen(&server, &[track("m6", json!({"anonymousId": "x1"}))]).await;
+    server.seen(&[track("m6", json!({"anonymousId": "x1"}))]).await;
     assert_eq!(standing(&server, "anonymous_id:x1").await, (ada, 3));
 }
 
@@ -68,7 +66,7 @@ async fn identifiers_are_handed_over_by_hand() {
 async fn a_change_that_is_not_understood_is_refused() {
     let (_directory, path) = data_dir();
     let server = Server::start(&path, &[]);
-    seen(&server, &[track("m1", json!({"userId": "ada", "anonymousId": "x1"}))]).await;
+    server.seen(&[track("m1", json!({"userId": "ada", "anonymousId": "x1"}))]).await;
     let reads = json!({"name": "reads", "scopes": ["profiles:read"]});
     let (status, reads) = server.call(Method::POST, "/admin/v1/tokens", Some(reads)).await;
     assert_eq!(status, 201, "{reads}");

@@ -24,7 +24,7 @@ async fn what_is_not_declared_or_blocked_any_more_ties_nothing_until_it_is_again
         identify("m1", json!({"anonymousId": "x1", "traits": {"email": "e1@x.y"}})),
         identify("m2", json!({"anonymousId": "x1", "traits": {"email": "e2@x.y"}})),
     ];
-    seen(&server, &events).await;
+    server.seen(&events).await;
     let ids = async |who: &str| standing(&server, who).await.0;
     assert_eq!(ids("email:e1@x.y").await, ids("email:e2@x.y").await);
 
@@ -47,7 +47,7 @@ async fn a_blocked_value_is_not_linked_and_a_number_is_left_out_like_a_text() {
     let (_directory, path) = data_dir();
     let server = Server::start(&path, &[]);
     put(&server, json!({"namespaces": [{"name": "user_id"}, {"name": "crm", "from": ["traits.crm"]}]})).await;
-    seen(&server, &[identify("m1", json!({"userId": "ada", "traits": {"crm": 12345, "plan": "pro"}}))]).await;
+    server.seen(&[identify("m1", json!({"userId": "ada", "traits": {"crm": 12345, "plan": "pro"}}))]).await;
     for value in ["crm:null", "user_id:undefined"] {
         let (status, answer) =
             change(&server, "user_id:ada", "identifiers/link", json!({"identifier": value})).await;
@@ -66,9 +66,9 @@ async fn a_device_that_changed_hands_is_explained_and_stays_parted() {
     let device = json!({"name": "anonymous_id", "shared_device": "last_sign_in"});
     put(&server, json!({"namespaces": [{"name": "user_id"}, device]})).await;
     let signs_in = |id: &str, user: &str| identify(id, json!({"userId": user, "anonymousId": "tab"}));
-    seen(&server, &[signs_in("m1", "ada")]).await;
+    server.seen(&[signs_in("m1", "ada")]).await;
     changed(&server, "user_id:ada", "unmerge", json!({"identifier": "anonymous_id:tab"})).await;
-    seen(&server, &[signs_in("m2", "ben"), signs_in("m3", "carl"), signs_in("m4", "ada")]).await;
+    server.seen(&[signs_in("m2", "ben"), signs_in("m3", "carl"), signs_in("m4", "ada")]).await;
     assert_eq!(
         identifiers(&server, "user_id:ada").await,
         ["user_id:ada"],

@@ -7,16 +7,14 @@ use crate::harness::data_dir;
 async fn every_join_and_every_refusal_has_its_reason() {
     let (_directory, path) = data_dir();
     let server = Server::start(&path, &[]);
-    seen(
-        &server,
-        &[
+    server
+        .seen(&[
             track("m1", json!({"anonymousId": "x1"})),
             identify("m2", json!({"userId": "ada", "anonymousId": "x1", "traits": {"email": "Ada@b.c"}})),
             track("m3", json!({"userId": "bob", "anonymousId": "x1"})),
             track("m4", json!({"userId": "carl", "anonymousId": "null"})),
-        ],
-    )
-    .await;
+        ])
+        .await;
     let (ada, bob) = (standing(&server, "user_id:ada").await.0, standing(&server, "user_id:bob").await.0);
     assert_ne!(ada, bob, "a shared device joins nobody");
 
@@ -76,17 +74,15 @@ async fn every_join_and_every_refusal_has_its_reason() {
 async fn an_alias_joins_where_the_limits_allow() {
     let (_directory, path) = data_dir();
     let server = Server::start(&path, &[]);
-    seen(
-        &server,
-        &[
+    server
+        .seen(&[
             track("m1", json!({"anonymousId": "x1"})),
             track("m2", json!({"userId": "ada"})),
             call("alias", "m3", json!({"userId": "ada", "previousId": "x1"})),
             track("m4", json!({"userId": "old"})),
             call("alias", "m5", json!({"userId": "ada", "previousId": "old"})),
-        ],
-    )
-    .await;
+        ])
+        .await;
     let joined = explained(&server, "anonymous_id:x1", "user_id:ada").await;
     assert_eq!(joined["same_profile"], true, "{joined}");
     let step = &joined["path"][0];
@@ -100,17 +96,15 @@ async fn an_alias_joins_where_the_limits_allow() {
 async fn an_event_of_nobody_is_counted_and_makes_no_profile() {
     let (_directory, path) = data_dir();
     let server = Server::start(&path, &[]);
-    seen(
-        &server,
-        &[
+    server
+        .seen(&[
             track(
                 "m1",
                 json!({"userId": "undefined", "anonymousId": "00000000-0000-0000-0000-000000000000"}),
             ),
             track("m2", json!({"userId": "NULL", "anonymousId": "x1"})),
-        ],
-    )
-    .await;
+        ])
+        .await;
     let outcome = r#"tributary_outcomes_total{stage="projector",outcome="unidentified"}"#;
     assert_eq!(server.metric(outcome).await, 1.0);
     for who in ["user_id:undefined", "user_id:NULL", "anonymous_id:00000000-0000-0000-0000-000000000000"] {

@@ -19,10 +19,10 @@ async fn a_merge_is_undone_for_good() {
     let (_directory, path) = data_dir();
     let server = Server::start(&path, &[]);
     let events = two_that_merge();
-    seen(&server, &events[..2]).await;
+    server.seen(&events[..2]).await;
     let (older, newer) =
         (standing(&server, "anonymous_id:x1").await.0, standing(&server, "user_id:ada").await.0);
-    seen(&server, &events[2..]).await;
+    server.seen(&events[2..]).await;
     let joint = (older.clone(), 5);
     assert_eq!(standing(&server, "user_id:ada").await, joint);
 
@@ -58,7 +58,7 @@ async fn a_merge_is_undone_for_good() {
         (&json!(partition), &json!("a borrowed phone"))
     );
     assert!(parted[0]["by"].as_str().expect("who").starts_with("tok_"), "{parted:?}");
-    seen(&server, &[track("m6", json!({"userId": "ada", "anonymousId": "x1"}))]).await;
+    server.seen(&[track("m6", json!({"userId": "ada", "anonymousId": "x1"}))]).await;
     check_parted(&server, (&older, 2), (&newer, 4), partition).await;
 
     assert!(server.stop().success());
@@ -66,7 +66,7 @@ async fn a_merge_is_undone_for_good() {
     server.ready().await;
     check_parted(&server, (&older, 2), (&newer, 4), partition).await;
     let again = json!({"userId": "ada", "anonymousId": "x1", "context": {"traits": {"email": "ada@b.c"}}});
-    seen(&server, &[track("m7", again), track("m8", json!({"anonymousId": "x1"}))]).await;
+    server.seen(&[track("m7", again), track("m8", json!({"anonymousId": "x1"}))]).await;
     check_parted(&server, (&older, 3), (&newer, 5), partition).await;
     for who in ["user_id:ada", "anonymous_id:x1"] {
         let (status, body) = change(&server, who, "unmerge", json!({"merge": merge})).await;
@@ -90,15 +90,13 @@ async fn an_identifier_and_an_edge_are_parted() {
     let (_directory, path) = data_dir();
     let server = Server::start(&path, &[]);
     let traits = json!({"email": "Family@b.c", "plan": "pro"});
-    seen(
-        &server,
-        &[
+    server
+        .seen(&[
             identify("m1", json!({"userId": "ada", "anonymousId": "x1", "traits": traits})),
             track("m2", json!({"userId": "ada", "anonymousId": "x2"})),
             track("m3", json!({"anonymousId": "x2"})),
-        ],
-    )
-    .await;
+        ])
+        .await;
     let (id, _) = standing(&server, "user_id:ada").await;
     let body = json!({"identifier": "email:family@B.C"});
     let made = changed(&server, "anonymous_id:x2", "unmerge", body).await;
@@ -139,15 +137,13 @@ async fn what_another_path_connects_takes_sides() {
     let (_directory, path) = data_dir();
     let server = Server::start(&path, &[]);
     let email = json!({"traits": {"email": "ada@b.c"}});
-    seen(
-        &server,
-        &[
+    server
+        .seen(&[
             track("m1", json!({"userId": "ada", "context": email})),
             track("m2", json!({"anonymousId": "x1", "context": email})),
             track("m3", json!({"userId": "ada", "anonymousId": "x1"})),
-        ],
-    )
-    .await;
+        ])
+        .await;
     let edge = json!({"edge": ["user_id:ada", "anonymous_id:x1"]});
     let (status, answer) = change(&server, "user_id:ada", "unmerge", edge).await;
     assert_eq!((status, &answer["error"]["code"]), (409, &json!("conflict")), "{answer}");
@@ -161,7 +157,7 @@ async fn what_another_path_connects_takes_sides() {
     changed(&server, "user_id:ada", "unmerge", sides).await;
     assert_eq!(identifiers(&server, "user_id:ada").await, ["email:ada@b.c", "user_id:ada"]);
     assert_eq!(identifiers(&server, "anonymous_id:x1").await, ["anonymous_id:x1"]);
-    seen(&server, &[track("m4", json!({"anonymousId": "x1", "context": email}))]).await;
+    server.seen(&[track("m4", json!({"anonymousId": "x1", "context": email}))]).await;
     assert_eq!(
         identifiers(&server, "anonymous_id:x1").await,
         ["anonymous_id:x1"],
@@ -173,8 +169,8 @@ async fn what_another_path_connects_takes_sides() {
 async fn a_dry_run_lists_what_the_joint_profile_decided() {
     let (_directory, path) = data_dir();
     let server = Server::start(&path, &[]);
-    seen(&server, &two_that_merge()).await;
-    seen(&server, &[track("m6", json!({"userId": "bob", "anonymousId": "x1"}))]).await;
+    server.seen(&two_that_merge()).await;
+    server.seen(&[track("m6", json!({"userId": "bob", "anonymousId": "x1"}))]).await;
     let rows = history(&server, "user_id:ada", 200).await;
     let merge = of_type(&rows, "merged")[0]["merge"].clone();
     let body = json!({"merge": merge, "dry_run": true, "retake": true});
