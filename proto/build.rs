@@ -3,15 +3,16 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const PROTO: &str = "tributary/v1/collector.proto";
+const PROTOS: [&str; 2] = ["tributary/v1/collector.proto", "tributary/v1/profiles.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=tributary");
     let mut compiler = protox::Compiler::new(["."])?;
-    compiler.include_imports(true).include_source_info(true).open_file(PROTO)?;
+    compiler.include_imports(true).include_source_info(true).open_files(PROTOS)?;
     std::fs::write(out_dir()?.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
-    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    // Maps in the order of their keys: one profile, one text.
+    tonic_prost_build::configure().btree_map(".").compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
 

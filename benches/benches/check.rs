@@ -32,6 +32,9 @@ fn collector() -> Collector {
         destinations: Vec::new(),
         tokens: Vec::new(),
         identity: IdentityRules::default(),
+        computed_traits: Vec::new(),
+        audiences: Vec::new(),
+        traits: Default::default(),
     };
     let write_keys = Arc::new(WriteKeys::new());
     write_keys.swap(&[Arc::new(workspace)]);

@@ -1,5 +1,9 @@
 //! The commands of the bench binary.
 
+use crate::audiences::events::EventsArgs;
+use crate::audiences::preview::{self, PreviewArgs};
+use crate::audiences::timers::TimersArgs;
+use crate::audiences::{events, timers};
 use crate::identity::{self, IdentityArgs};
 use crate::load::flamegraph::FlamegraphArgs;
 use crate::load::idle::IdleArgs;
@@ -27,6 +31,21 @@ enum Command {
     },
     /// Measure resolution at a million and ten million identifiers: links/s, events/s, bytes for each
     Identity(IdentityArgs),
+    /// Measure previews of audiences over a million profiles, and reads of profiles meanwhile
+    Preview(PreviewArgs),
+    /// Measure what audiences cost: events that they are about, and timers
+    Audiences {
+        #[command(subcommand)]
+        command: AudiencesCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AudiencesCommand {
+    /// Measure what an event costs with none, 10 and 200 audiences, by turns
+    Events(EventsArgs),
+    /// Measure how many timers are taken a second, alone and with exits, with ten million pending
+    Timers(TimersArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -53,6 +72,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let command = match cli.command {
         Command::Load { command } => command,
         Command::Identity(args) => return identity::command(&args),
+        Command::Preview(args) => return preview::command(&args),
+        Command::Audiences { command: AudiencesCommand::Events(args) } => return events::command(&args),
+        Command::Audiences { command: AudiencesCommand::Timers(args) } => return timers::command(&args),
     };
     match command {
         LoadCommand::Run(args) => load_run::command(&args),

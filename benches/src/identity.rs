@@ -7,8 +7,8 @@
 //! - `projector`: the product's own road behind the events log, on sled: parsing, resolution, folding, indexes,
 //!   checkpoints. Its records are made up as they are read, on the projector's thread, which is part of its figures.
 
-mod cost;
-mod logs;
+pub(crate) mod cost;
+pub(crate) mod logs;
 mod memory;
 mod people;
 mod projector;

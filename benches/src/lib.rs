@@ -4,10 +4,12 @@
 //! measures any build of the product, and runs on Linux only. It shares the machine with what it measures, so it
 //! spends little itself and reports how much.
 //!
-//! One command measures the product from within: [`cli`]'s `identity`, at sizes that no server would be filled to.
+//! Some commands measure the product from within, at sizes that no server would be filled to: [`cli`]'s `identity`,
+//! `preview` and `audiences`.
 //!
 //! The Criterion benches beside it measure single functions; they take their events from [`events`].
 
+mod audiences;
 pub mod cli;
 pub mod events;
 mod identity;

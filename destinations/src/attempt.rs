@@ -80,7 +80,7 @@ async fn payload_of(means: &Means, job: &mut Job) -> Result<Payload, AttemptResu
         Err(UnreadableActivation::Log(ReadError::Expired { .. })) => return Err(AttemptResult::Expired),
         Err(why) => return Err(failed(why.to_string(), None, false)),
     };
-    if !means.configured.selection.takes(&activation.header) {
+    if !means.configured.takes(&activation) {
         return Err(AttemptResult::LeftOut);
     }
     let waiting = &job.waiting;

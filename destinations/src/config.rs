@@ -1,6 +1,7 @@
 //! What the engine is told: the wanted destinations, and its limits.
 
 use crate::definition::{Destination, RawSettings, SettingsError};
+use crate::integrations::leaves_out;
 use crate::registry;
 use crate::selection::Selection;
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tributary_model::{DestinationId, Position, WorkspaceId};
+use tributary_model::{Activation, ActivationKind, DestinationId, Position, WorkspaceId};
 
 /// A destination as it shall be.
 #[derive(Clone, PartialEq)]
@@ -40,7 +41,9 @@ impl DestinationConfig {
         let definition = registry::find(&self.definition)
             .ok_or_else(|| SettingsError::new("definition", "names no definition of the catalog"))?;
         let destination = definition.configure(&self.settings)?.into();
-        Ok(Configured { destination, selection: Selection::of(definition.spec(), &self.settings)? })
+        let spec = definition.spec();
+        let names = [self.name.clone(), spec.name.clone(), spec.title.clone()];
+        Ok(Configured { destination, selection: Selection::of(spec, &self.settings)?, names: names.into() })
     }
 }
 
@@ -58,7 +61,18 @@ pub(crate) struct Configured {
     /// What it sends, and how.
     pub(crate) destination: Arc<dyn Destination>,
     /// What it is sent.
-    pub(crate) selection: Selection,
+    selection: Selection,
+    /// What events call it.
+    names: Arc<[String]>,
+}
+
+impl Configured {
+    /// Whether it is sent an activation: its settings choose it, and the event does not leave the destination out.
+    pub(crate) fn takes(&self, activation: &Activation) -> bool {
+        self.selection.takes(&activation.header)
+            && (activation.header.kind != ActivationKind::Event
+                || !leaves_out(&activation.event, &self.names))
+    }
 }
 
 /// Which destination, over all workspaces.

@@ -57,7 +57,7 @@ pub enum SettingKind {
     /// A whole number from 1 on.
     Count,
     /// What of its workspace's activations a destination is sent: a list out of `events` (the events themselves) and
-    /// `profile_changes` (that profiles were merged or split). Without it a destination is sent both. The engine
+    /// `profile_changes` (that profiles were merged or split). Without it a destination is sent all. The engine
     /// sees to it. A definition has at most one such setting.
     Activations,
 }

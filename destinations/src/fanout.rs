@@ -1,7 +1,6 @@
 //! From activations to deliveries: which are whose, and the id of each delivery. Pure.
 
 use crate::config::{DestinationConfig, Key};
-use crate::selection::Selection;
 use tributary_model::activation::ActivationHeader;
 use tributary_model::{MessageId, Position};
 
@@ -18,17 +17,17 @@ pub(crate) enum Admission {
     Delivery,
 }
 
-/// Decides what an activation is to a destination.
+/// Decides what an activation is to a destination; `is_taken` says whether that is sent such activations.
 pub(crate) fn admit(
     config: &DestinationConfig,
-    selection: Selection,
     header: &ActivationHeader,
+    is_taken: impl FnOnce() -> bool,
 ) -> Admission {
     if header.workspace != config.workspace || header.position <= config.starts_after {
         Admission::NotIts
     } else if is_passed_over(config, header.position) {
         Admission::PassedOver
-    } else if !selection.takes(header) {
+    } else if !is_taken() {
         Admission::LeftOut
     } else {
         Admission::Delivery
@@ -58,6 +57,7 @@ pub(crate) fn delivery_id(key: Key, position: Position, ordinal: u32, message_id
 mod tests {
     use super::*;
     use crate::definition::RawSettings;
+    use crate::selection::Selection;
     use std::collections::BTreeSet;
     use tributary_model::activation::ActivationKind;
     use tributary_model::{DestinationId, EventKind, SourceId, Timestamp, WorkspaceId};
@@ -107,7 +107,8 @@ mod tests {
                 event_time: Timestamp::default(),
                 kind,
             };
-            assert_eq!(admit(&config(skip_through), selection, &header), want, "case {number}");
+            let got = admit(&config(skip_through), &header, || selection.takes(&header));
+            assert_eq!(got, want, "case {number}");
         }
     }
 

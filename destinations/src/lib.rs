@@ -23,6 +23,7 @@ pub mod retry;
 mod attempt;
 mod config;
 mod fanout;
+mod integrations;
 mod ledger;
 mod locate;
 mod order;

@@ -8,7 +8,7 @@ use crate::definition::{RawSettings, SettingKind, SettingsError, Spec};
 use tributary_model::activation::{ActivationHeader, ActivationKind};
 
 /// The names that such a setting takes, for people.
-const NAMES: &str = "events, profile_changes";
+const NAMES: &str = "events, profile_changes, audience_changes, audience_traits";
 
 /// What a destination is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,13 +17,19 @@ pub(crate) struct Selection {
     events: bool,
     /// That profiles were merged or split.
     profile_changes: bool,
+    /// That profiles entered or left audiences, as track calls.
+    audience_changes: bool,
+    /// The same as identify calls, which set a trait to true or false.
+    audience_traits: bool,
 }
 
 impl Selection {
     /// Everything.
-    pub(crate) const ALL: Self = Self { events: true, profile_changes: true };
+    pub(crate) const ALL: Self =
+        Self { events: true, profile_changes: true, audience_changes: true, audience_traits: true };
 
-    const NONE: Self = Self { events: false, profile_changes: false };
+    const NONE: Self =
+        Self { events: false, profile_changes: false, audience_changes: false, audience_traits: false };
 
     /// What these settings of a definition choose.
     ///
@@ -56,6 +62,8 @@ impl Selection {
             match entry.as_str() {
                 Some("events") => chosen.events = true,
                 Some("profile_changes") => chosen.profile_changes = true,
+                Some("audience_changes") => chosen.audience_changes = true,
+                Some("audience_traits") => chosen.audience_traits = true,
                 Some(_) | None => {
                     let place = format!("{name}[{at}]");
                     return Err(SettingsError::new(place, format!("must be one of: {NAMES}")));
@@ -70,6 +78,8 @@ impl Selection {
         match activation.kind {
             ActivationKind::Event => self.events,
             ActivationKind::ProfileMerged | ActivationKind::ProfileSplit => self.profile_changes,
+            ActivationKind::AudienceEntered | ActivationKind::AudienceExited => self.audience_changes,
+            ActivationKind::AudienceTrait => self.audience_traits,
         }
     }
 }
@@ -85,23 +95,32 @@ mod tests {
 
     #[test]
     fn lists_are_read_or_refused_with_the_place() {
-        let events = Selection { events: true, profile_changes: false };
-        let changes = Selection { events: false, profile_changes: true };
+        let events = Selection { events: true, ..Selection::NONE };
+        let changes = Selection { profile_changes: true, ..Selection::NONE };
+        let audiences = Selection { audience_changes: true, audience_traits: true, ..Selection::NONE };
         let good = [
             (json!(null), None),
             (json!(["events"]), Some(events)),
             (json!(["profile_changes"]), Some(changes)),
-            (json!(["profile_changes", "events"]), Some(Selection::ALL)),
+            (json!(["audience_traits", "audience_changes"]), Some(audiences)),
+            (
+                json!(["profile_changes", "events", "audience_changes", "audience_traits"]),
+                Some(Selection::ALL),
+            ),
             (json!(["events", "events"]), Some(events)),
         ];
         for (given, want) in good {
             assert_eq!(read(given.clone()), Ok(want), "{given}");
         }
         let bad = [
-            (json!([]), "send", "must name at least one of: events, profile_changes"),
+            (json!([]), "send", "must name at least one of: events, profile_changes, audience_changes"),
             (json!("events"), "send", "must be a list"),
             (json!({}), "send", "must be a list"),
-            (json!(["events", "merges"]), "send[1]", "must be one of: events, profile_changes"),
+            (
+                json!(["events", "merges"]),
+                "send[1]",
+                "must be one of: events, profile_changes, audience_changes",
+            ),
             (json!([["events"]]), "send[0]", "must be one of"),
             (json!(["Events"]), "send[0]", "must be one of"),
         ];
@@ -123,7 +142,7 @@ mod tests {
         let (with, without) = (spec(json!([setting])), spec(json!([])));
         let chosen = RawSettings::from([("what".to_owned(), json!(["events"]))]);
         assert_eq!(Selection::of(&with, &RawSettings::new()), Ok(Selection::ALL));
-        assert_eq!(Selection::of(&with, &chosen), Ok(Selection { events: true, profile_changes: false }));
+        assert_eq!(Selection::of(&with, &chosen), Ok(Selection { events: true, ..Selection::NONE }));
         assert_eq!(with.check(&chosen), Ok(()));
         let empty = RawSettings::from([("what".to_owned(), json!([]))]);
         assert_eq!(with.check(&empty).expect_err("it is refused").field, "what");

@@ -210,7 +210,8 @@ impl<'a> Sending<'a> {
                 self.ledger.pass(next.sequence);
                 continue;
             }
-            match admit(&self.config, self.means.configured.selection, &next.activation.header) {
+            let activation = &next.activation;
+            match admit(&self.config, &activation.header, || self.means.configured.takes(activation)) {
                 Admission::NotIts => self.ledger.pass(next.sequence),
                 Admission::PassedOver => self.ledger.end_unread(next.sequence, Outcome::Skipped),
                 Admission::LeftOut => self.ledger.end_unread(next.sequence, Outcome::Filtered),

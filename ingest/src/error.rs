@@ -18,6 +18,9 @@ pub enum IngestError {
     /// No enabled source has this write key.
     #[error("the write key is unknown or its source is disabled")]
     UnknownWriteKey,
+    /// `position` in the query is neither on nor off.
+    #[error("position in the query is `true`, `false`, or left out")]
+    BadPosition,
     /// A body coded in a way that is not supported.
     #[error("content encoding is not supported: send gzip, or none")]
     UnsupportedEncoding,
@@ -107,7 +110,8 @@ impl IngestError {
             Self::MissingWriteKey | Self::MalformedAuthorization | Self::UnknownWriteKey => {
                 ErrorCode::Unauthenticated
             }
-            Self::UnsupportedEncoding
+            Self::BadPosition
+            | Self::UnsupportedEncoding
             | Self::BodyBroken
             | Self::NotGzip
             | Self::Body(_)
@@ -146,6 +150,7 @@ impl IngestError {
             Self::MissingWriteKey
             | Self::MalformedAuthorization
             | Self::UnknownWriteKey
+            | Self::BadPosition
             | Self::UnsupportedEncoding
             | Self::BodyBroken
             | Self::NotGzip

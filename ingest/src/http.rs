@@ -9,9 +9,10 @@ use actix_web::http::header::{ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LE
 use actix_web::http::{StatusCode, header::ContentType};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::sync::Arc;
 use tributary_model::ErrorCode;
-use tributary_proto::json::{SUCCESS, error_body};
+use tributary_proto::json::{SUCCESS, error_body, success_at};
 use tributary_proto::status::http_status;
 
 /// The routes of the tracking API, to be given to `App::configure`. Any other method of a known path is
@@ -50,9 +51,9 @@ async fn handle(
     payload: web::Payload,
 ) -> HttpResponse {
     match collect(&collector, endpoint, &request, payload).await {
-        Ok(()) => {
+        Ok(body) => {
             collector.metrics().request_succeeded(endpoint);
-            HttpResponse::Ok().content_type(ContentType::json()).body(SUCCESS)
+            HttpResponse::Ok().content_type(ContentType::json()).body(body)
         }
         Err(why) => {
             let code = why.code();
@@ -68,14 +69,16 @@ async fn handle(
     }
 }
 
+/// The body of the answer, once the events are stored.
 async fn collect(
     collector: &Arc<Collector>,
     endpoint: Endpoint,
     request: &HttpRequest,
     mut payload: web::Payload,
-) -> Result<(), IngestError> {
+) -> Result<Cow<'static, str>, IngestError> {
     let received_at = collector.arrival_time();
     let source = source_of_header(collector, request)?;
+    let wants_position = wants_position(request.query_string())?;
     let coding = Coding::parse(request.headers().get(CONTENT_ENCODING))?;
     let mut reservation = collector.budget().reserve();
     let wire =
@@ -104,7 +107,23 @@ async fn collect(
         let collector = Arc::clone(collector);
         actix_web::rt::spawn(async move { collector.store(prepared, reservation).await })
     };
-    storing.await.map_err(|_| IngestError::Abandoned)?
+    let last = storing.await.map_err(|_| IngestError::Abandoned)??;
+    Ok(if wants_position { success_at(last).into() } else { SUCCESS.into() })
+}
+
+/// Whether the client asks for the position of its last event. Of the query, nothing else is looked at: SDKs and
+/// proxies put things there.
+fn wants_position(query: &str) -> Result<bool, IngestError> {
+    let mut given = query.split('&').filter_map(|pair| match pair.split_once('=') {
+        Some(("position", value)) => Some(value),
+        None if pair == "position" => Some(""),
+        Some(_) | None => None,
+    });
+    match given.next_back() {
+        Some("true") => Ok(true),
+        Some("false") | None => Ok(false),
+        Some(_) => Err(IngestError::BadPosition),
+    }
 }
 
 /// The source that the header names, checked before any of the body is read; `None` if it names none.

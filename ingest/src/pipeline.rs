@@ -11,13 +11,14 @@ use crate::shape::PathKind;
 use bytes::Bytes;
 use std::fmt;
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 use tributary_eventlog::EventLog;
 use tributary_model::clock::Clock;
 use tributary_model::event::AcceptedEvent;
 use tributary_model::json::Members;
-use tributary_model::{HashKey, Marks, Record, Timestamp};
+use tributary_model::{HashKey, Marks, Position, Record, Timestamp};
 use tributary_proto::json::{Batch, BodyError, Single};
 use tributary_proto::surrogate::Text;
 
@@ -143,7 +144,8 @@ impl Collector {
     }
 
     /// Makes what was prepared durable: all of it, or nothing is acknowledged. Rejects go first, so that a
-    /// refusal by their log leaves no event behind that the client would send again.
+    /// refusal by their log leaves no event behind that the client would send again. Answers with the position of the
+    /// last event; `None` if there was none but rejects.
     ///
     /// # Errors
     /// If a log refuses.
@@ -151,26 +153,27 @@ impl Collector {
         &self,
         prepared: Prepared,
         reservation: Reservation,
-    ) -> Result<(), IngestError> {
+    ) -> Result<Option<Position>, IngestError> {
         let started = Instant::now();
         if !prepared.rejects.is_empty() {
             self.rejects.append(prepared.rejects).await?;
         }
+        let mut last = None;
         if !prepared.records.is_empty() {
-            self.log.append(prepared.records).await?;
+            last = last_of(self.log.append(prepared.records).await?);
         }
         self.stored(started, &prepared.tally, reservation);
-        Ok(())
+        Ok(last)
     }
 
-    /// Queues what was prepared behind all that was queued before, and tells once it is durable. For clients
-    /// whose events carry the same message id when they are sent again: what one log took while the other
+    /// Queues what was prepared behind all that was queued before, and tells once it is durable, as
+    /// [`Collector::store`] does. For clients whose events carry the same message id when they are sent again: what one log took while the other
     /// refused is a duplicate then.
     pub(crate) fn queue(
         self: &Arc<Self>,
         prepared: Prepared,
         reservation: Reservation,
-    ) -> impl Future<Output = Result<(), IngestError>> + Send + use<> {
+    ) -> impl Future<Output = Result<Option<Position>, IngestError>> + Send + use<> {
         let started = Instant::now();
         let Prepared { records, rejects, tally, ended: _ } = prepared;
         let rejects = (!rejects.is_empty()).then(|| self.rejects.append(rejects));
@@ -180,11 +183,12 @@ impl Collector {
             if let Some(rejects) = rejects {
                 rejects.await?;
             }
-            if let Some(records) = records {
-                records.await?;
-            }
+            let last = match records {
+                Some(records) => last_of(records.await?),
+                None => None,
+            };
             collector.stored(started, &tally, reservation);
-            Ok(())
+            Ok(last)
         }
     }
 
@@ -295,6 +299,11 @@ impl Prepared {
             ended.push(Ended { message_id: reject.message_id, problem: told });
         }
     }
+}
+
+/// The position of the last of the records with these sequences.
+fn last_of(mut appended: Range<u64>) -> Option<Position> {
+    appended.next_back().map(Position::at)
 }
 
 fn accept(

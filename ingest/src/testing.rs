@@ -186,6 +186,9 @@ pub(crate) fn workspace() -> Arc<Workspace> {
         destinations: Vec::new(),
         tokens: Vec::new(),
         identity: IdentityRules::default(),
+        computed_traits: Vec::new(),
+        audiences: Vec::new(),
+        traits: Default::default(),
     })
 }
 

@@ -47,11 +47,25 @@ pub enum ActivationKind {
     ProfileMerged,
     /// A profile was parted. The event is one of ours, in the form of a track call.
     ProfileSplit,
+    /// A profile entered an audience, in the form of a track call: `Audience Entered`.
+    AudienceEntered,
+    /// A profile left an audience, in the form of a track call: `Audience Exited`.
+    AudienceExited,
+    /// A profile entered or left an audience, in the form of an identify call that sets the audience's key to true or
+    /// false.
+    AudienceTrait,
 }
 
 impl ActivationKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Event, Self::ProfileMerged, Self::ProfileSplit];
+    pub const ALL: [Self; 6] = [
+        Self::Event,
+        Self::ProfileMerged,
+        Self::ProfileSplit,
+        Self::AudienceEntered,
+        Self::AudienceExited,
+        Self::AudienceTrait,
+    ];
 
     /// The stable name.
     pub const fn name(self) -> &'static str {
@@ -59,6 +73,9 @@ impl ActivationKind {
             Self::Event => "event",
             Self::ProfileMerged => "profile_merged",
             Self::ProfileSplit => "profile_split",
+            Self::AudienceEntered => "audience_entered",
+            Self::AudienceExited => "audience_exited",
+            Self::AudienceTrait => "audience_trait",
         }
     }
 }

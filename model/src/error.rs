@@ -21,6 +21,8 @@ pub enum ErrorCode {
     TooLarge,
     /// Can't be done at the moment; trying again later may work.
     Unavailable,
+    /// What was waited for did not come in time.
+    Timeout,
     /// Our own fault.
     Internal,
 }
@@ -38,6 +40,7 @@ impl ErrorCode {
             Self::PreconditionFailed => "precondition_failed",
             Self::TooLarge => "too_large",
             Self::Unavailable => "unavailable",
+            Self::Timeout => "timeout",
             Self::Internal => "internal",
         }
     }

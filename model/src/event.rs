@@ -5,7 +5,7 @@
 //! the log, [`EventView`] reads the stored bytes again.
 
 use crate::id::{MessageId, SourceId, WorkspaceId};
-use crate::json::{Members, is_null};
+use crate::json::{Members, as_text, is_null};
 use crate::record::Marks;
 use crate::time::Timestamp;
 use bytes::Bytes;
@@ -139,6 +139,27 @@ impl<'a> EventView<'a> {
     pub fn event_name(&self) -> Option<Cow<'a, str>> {
         self.members.text("event")
     }
+
+    /// The account that a `group` call names: a text, or a number as it is written, of 512 bytes at most. `None` for
+    /// every other call.
+    pub fn group_id(&self) -> Option<Cow<'a, str>> {
+        if self.kind != EventKind::Group {
+            return None;
+        }
+        let value = self.members.get("groupId")?;
+        let text = match as_text(value) {
+            Some(text) => text,
+            None => {
+                let number = value.get();
+                let is_number = number.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+                is_number.then_some(Cow::Borrowed(number))?
+            }
+        };
+        (!text.is_empty() && text.len() <= Self::GROUP_ID_BYTES_MAX).then_some(text)
+    }
+
+    /// The longest id of an account, in bytes.
+    pub const GROUP_ID_BYTES_MAX: usize = 512;
 
     /// The person's traits that this event sets: those of an identify call, in `traits`, else in
     /// `context.traits`. `None` for every other call; the `traits` of a `group` call are the account's.

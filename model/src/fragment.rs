@@ -4,9 +4,11 @@
 //! are commutative, associative and idempotent on values (counts apart, which add), so that a profile's
 //! content does not depend on the order in which events arrived, nor on which identifier they came by.
 
+use crate::consent::Consent;
 use crate::event::{EventKind, EventView};
 use crate::id::{MessageId, SourceId};
-use crate::json::is_null;
+use crate::json::{Members, is_null};
+use crate::keeper::{Kept, merge_kept};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -47,6 +49,12 @@ pub struct Fragment {
     pub last: Option<Sighting>,
     /// How many events of each kind, in the order of [`EventKind::ALL`].
     pub counts: [u64; 6],
+    /// What definitions need of the events, by the numbers of their keepers: [`crate::keeper::Keepers`] folds it.
+    pub kept: BTreeMap<u32, Kept>,
+    /// The accounts that the person was seen with, by group id, and the first event that says so.
+    pub accounts: BTreeMap<Box<str>, Sighting>,
+    /// What the person agreed to.
+    pub consent: Consent,
 }
 
 impl Fragment {
@@ -54,11 +62,14 @@ impl Fragment {
     /// index's business.
     pub fn fold(&mut self, event: &EventView<'_>, sighting: &Sighting) {
         if let Some(traits) = event.person_traits() {
-            for (name, value) in traits.iter() {
-                let value = (!is_null(value)).then(|| value.get().into());
-                self.set_trait(name, sighting, value);
-            }
+            self.set_traits(&traits, sighting);
         }
+        if let Some(group) = event.group_id() {
+            let mut seen = self.accounts.remove(&*group);
+            take_smaller(&mut seen, sighting);
+            self.accounts.insert(group.into(), seen.expect("it was just seen"));
+        }
+        self.consent.fold(event, sighting);
         self.counts[event.kind.index()] += 1;
         take_smaller(&mut self.first, sighting);
         take_larger(&mut self.last, sighting);
@@ -84,6 +95,17 @@ impl Fragment {
         if let Some(last) = &other.last {
             take_larger(&mut self.last, last);
         }
+        merge_kept(&mut self.kept, &other.kept);
+        for (group, theirs) in &other.accounts {
+            match self.accounts.get_mut(group) {
+                Some(ours) if *ours <= *theirs => {}
+                Some(ours) => ours.clone_from(theirs),
+                None => {
+                    self.accounts.insert(group.clone(), theirs.clone());
+                }
+            }
+        }
+        self.consent.merge(&other.consent);
     }
 
     /// The traits that are set, as (name, JSON text), by name.
@@ -99,6 +121,14 @@ impl Fragment {
     /// How many events of one kind were folded in.
     pub fn events_of(&self, kind: EventKind) -> u64 {
         self.counts[kind.index()]
+    }
+
+    /// Sets traits from an object's members, as an event does.
+    pub fn set_traits(&mut self, traits: &Members<'_>, sighting: &Sighting) {
+        for (name, value) in traits.iter() {
+            let value = (!is_null(value)).then(|| value.get().into());
+            self.set_trait(name, sighting, value);
+        }
     }
 
     fn set_trait(&mut self, name: &str, sighting: &Sighting, value: Option<Box<str>>) {

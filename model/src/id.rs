@@ -53,6 +53,16 @@ numbered_id!(
     "src"
 );
 numbered_id!(
+    /// An audience. Unique within its workspace; numbers are never used again.
+    AudienceId,
+    "aud"
+);
+numbered_id!(
+    /// A computed trait. Unique within its workspace.
+    ComputedTraitId,
+    "trt"
+);
+numbered_id!(
     /// A configured destination. Unique within its workspace.
     DestinationId,
     "dst"

@@ -3,9 +3,15 @@
 //! Everything here is a value or a function over values: no clock, disk, network or async. The other crates
 //! depend on this one; it depends on none of them.
 
+// The parser that is derived from the grammar of conditions names it.
+extern crate alloc;
+
 pub mod activation;
+pub mod catalog;
 pub mod clock;
 pub mod command;
+pub mod condition;
+pub mod consent;
 pub mod error;
 pub mod event;
 pub mod fragment;
@@ -14,9 +20,14 @@ pub mod id;
 pub mod identifier;
 pub mod identity_rules;
 pub mod json;
+pub mod keeper;
 pub mod outcome;
+mod pattern;
 pub mod record;
+pub mod tick;
 pub mod time;
+pub mod trail;
+pub mod trait_record;
 pub mod workspace;
 
 pub use activation::{Activation, ActivationKind};
@@ -25,7 +36,7 @@ pub use error::ErrorCode;
 pub use event::{EventKind, EventView};
 pub use fragment::Fragment;
 pub use hash_key::HashKey;
-pub use id::{DestinationId, MessageId, ProfileId, SourceId, WorkspaceId};
+pub use id::{AudienceId, ComputedTraitId, DestinationId, MessageId, ProfileId, SourceId, WorkspaceId};
 pub use identifier::{Identifier, Namespace, NodeKey};
 pub use identity_rules::{EventIdentifiers, IdentifierReader, IdentityRules};
 pub use record::{Envelope, Marks, Position, Record, RecordKind};

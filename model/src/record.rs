@@ -7,9 +7,11 @@
 use crate::command::Command;
 use crate::event::{AcceptedEvent, EventKind};
 use crate::id::{MessageId, SourceId, WorkspaceId};
+use crate::tick::Tick;
 use crate::time::Timestamp;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// A place in a log, given by us and stable for ever: it survives moving a log between implementations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -25,6 +27,20 @@ impl Position {
     pub const fn at(sequence: u64) -> Self {
         Self { partition: 0, sequence }
     }
+
+    /// Reads the text form, which is the only one that a position has; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (partition, sequence) = text.split_once('.')?;
+        let position = Self { partition: partition.parse().ok()?, sequence: sequence.parse().ok()? };
+        (position.to_string() == text).then_some(position)
+    }
+}
+
+/// The text form: partition and sequence, as in `0.1234`.
+impl fmt::Display for Position {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}.{}", self.partition, self.sequence)
+    }
 }
 
 /// What kind of record it is. Everything that changes state is one. The stored form numbers the variants: new ones
@@ -39,6 +55,8 @@ pub enum RecordKind {
     WorkspaceDeleted,
     /// A person's command about profiles; the payload is a [`Command`] as JSON.
     Command,
+    /// Time went on, or a piece of work is due; the payload is a [`Tick`] as JSON.
+    Tick,
 }
 
 /// What was noticed about an event on its way in; a set of flags.
@@ -118,8 +136,8 @@ pub struct Record {
     pub payload: Bytes,
 }
 
-impl std::fmt::Debug for Record {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Record {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Record({:?}, {} bytes)", self.envelope, self.payload.len())
     }
 }
@@ -237,6 +255,26 @@ impl Record {
         }
     }
 
+    /// The record of a tick.
+    pub fn of_tick(workspace: WorkspaceId, workspace_version: u64, at: Timestamp, tick: &Tick) -> Self {
+        Self {
+            envelope: Envelope {
+                workspace,
+                kind: RecordKind::Tick,
+                workspace_version,
+                source: SourceId(0),
+                message_id: None,
+                received_at: at,
+                event_time: at,
+                marks: Marks::default(),
+                schema_version: 1,
+                key_id: 0,
+                anchor_hash: None,
+            },
+            payload: tick.encode(),
+        }
+    }
+
     /// The stored form.
     pub fn encode(&self) -> Bytes {
         encode_parts(VERSION, &self.envelope, &self.payload)
@@ -249,5 +287,31 @@ impl Record {
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
         let (_, envelope, payload) = split_parts(bytes, VERSION)?;
         Ok(Self { envelope: read_header(envelope)?, payload })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_has_one_text_form() {
+        let cases = [
+            ("0.1234", Some(Position::at(1234))),
+            ("3.0", Some(Position { partition: 3, sequence: 0 })),
+            ("0.18446744073709551615", Some(Position::at(u64::MAX))),
+            ("0.18446744073709551616", None),
+            ("1234", None),
+            ("0.01", None),
+            ("+0.1", None),
+            ("0.-1", None),
+            ("0.1.2", None),
+            ("0. 1", None),
+            (".1", None),
+            ("", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(Position::parse(text), want, "{text}");
+        }
     }
 }

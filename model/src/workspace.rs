@@ -1,9 +1,10 @@
 //! What admins edit: one immutable, versioned snapshot for each workspace, swapped whole.
 
-use crate::id::{DestinationId, SourceId, TokenId, WorkspaceId};
+use crate::condition::{Aggregate, Condition};
+use crate::id::{AudienceId, ComputedTraitId, DestinationId, SourceId, TokenId, WorkspaceId};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 pub use crate::identity_rules::{
@@ -33,6 +34,15 @@ pub struct Workspace {
     pub tokens: Vec<ApiToken>,
     /// How events are resolved to profiles.
     pub identity: IdentityRules,
+    /// What is computed from the events of a profile.
+    #[serde(default)]
+    pub computed_traits: Vec<ComputedTrait>,
+    /// Who belongs together.
+    #[serde(default)]
+    pub audiences: Vec<Audience>,
+    /// How the values of traits are chosen and found.
+    #[serde(default)]
+    pub traits: TraitRules,
 }
 
 impl Workspace {
@@ -48,6 +58,92 @@ impl Workspace {
     pub fn destination(&self, id: DestinationId) -> Option<&Destination> {
         self.destinations.iter().find(|destination| destination.id == id)
     }
+}
+
+/// Something computed from the events of a profile, shown beside its traits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComputedTrait {
+    /// Its number within the workspace.
+    pub id: ComputedTraitId,
+    /// Its name among the traits; no audience has the same.
+    pub key: String,
+    /// A name for people.
+    pub name: String,
+    /// What is computed.
+    pub definition: Aggregate,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// Profiles for which a condition holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Audience {
+    /// Its number within the workspace.
+    pub id: AudienceId,
+    /// Its name in events and among the traits; no computed trait has the same.
+    pub key: String,
+    /// A name for people.
+    pub name: String,
+    /// The condition.
+    pub definition: Condition,
+    /// Whether profiles without a `user_id` may be in it.
+    pub include_anonymous: bool,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+/// How the values of traits are chosen and found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraitRules {
+    /// Which of several values a trait has, by its name; without a rule it is the newest.
+    #[serde(default)]
+    pub policies: BTreeMap<String, MergePolicy>,
+    /// The traits by whose beginnings people are searched for.
+    #[serde(default = "TraitRules::searched_by_default")]
+    pub searched: BTreeSet<String>,
+}
+
+impl Default for TraitRules {
+    fn default() -> Self {
+        Self { policies: BTreeMap::new(), searched: Self::searched_by_default() }
+    }
+}
+
+impl TraitRules {
+    fn searched_by_default() -> BTreeSet<String> {
+        const NAMES: [&str; 11] = [
+            "company",
+            "email",
+            "firstName",
+            "first_name",
+            "lastName",
+            "last_name",
+            "name",
+            "phone",
+            "title",
+            "username",
+            "website",
+        ];
+        NAMES.map(str::to_owned).into()
+    }
+}
+
+/// Which of several values a trait has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MergePolicy {
+    /// The one of the latest event.
+    Newest,
+    /// The one of the earliest event.
+    Oldest,
+    /// The largest number.
+    Max,
+    /// The smallest number.
+    Min,
+    /// All of them, as a list sorted by their texts; the elements of values that are lists.
+    Union,
+    /// The newest one of the first of these sources that has one; of the others, the newest.
+    Sources(Vec<SourceId>),
 }
 
 /// Where events come from. Its write key is public and only writes.

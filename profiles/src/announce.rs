@@ -11,6 +11,12 @@
 //! `Profile Split` has `split_from` (the profile that was parted) and `other_profile_ids` (the other parts) in place of
 //! `merged_profile_ids`. `userId` and `anonymousId` are the profile's first ones, and missing if it has none. The
 //! message id is made of the record's sequence and the activation's ordinal: the same each time the log is read.
+//!
+//! What is told of audiences is in `audience`.
+
+mod audience;
+
+pub(crate) use audience::{AudienceTold, Change};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -189,7 +195,8 @@ impl Told {
     }
 }
 
-fn identifiers(live: &LiveProfile) -> Vec<Identifier> {
+/// A profile's identifiers of today, sorted.
+pub(crate) fn identifiers(live: &LiveProfile) -> Vec<Identifier> {
     live.identifiers().map(|node| node.identifier.clone()).collect()
 }
 

@@ -253,8 +253,10 @@ pub(crate) fn write_now(
     checkpoint: Checkpoint,
 ) -> Result<(), CheckpointError> {
     let changes = state.begin_checkpoint();
+    let settling = state.columns().settle();
     checkpointer.write(&changes, checkpoint, || {})?;
     state.end_checkpoint();
+    settling.end(state, &changes, checkpoint);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! in the tests.
 
 mod v1;
+mod weight;
 mod workspace;
 
 #[cfg(test)]
@@ -11,8 +12,11 @@ mod tests;
 
 pub use workspace::{MergeHours, RulesBefore, WorkspaceState};
 
+use crate::account::Account;
 use crate::alarms::{AlarmRow, Tally};
+use crate::definitions::DefinitionsState;
 use crate::key::Tag;
+use crate::standing::{Membership, SizeRow, Standing};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -31,16 +35,24 @@ pub struct Checkpoint {
 /// A decoded entry of the state store. Cheap to clone.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
+    /// Under [`Tag::Account`].
+    Account(Arc<Account>),
+    /// Under [`Tag::AccountMember`]: the key says it all.
+    AccountMember,
     /// Under [`Tag::Alarm`].
     Alarm(Arc<AlarmRow>),
     /// Under [`Tag::Checkpoint`].
     Checkpoint(Checkpoint),
+    /// Under [`Tag::Definitions`].
+    Definitions(Arc<DefinitionsState>),
     /// Under [`Tag::Edge`].
     Edge(Arc<Edge>),
     /// Under [`Tag::Fragment`].
     Fragment(Arc<Fragment>),
     /// Under [`Tag::History`].
     History(Arc<HistoryEntry>),
+    /// Under [`Tag::Member`].
+    Member(Arc<Membership>),
     /// Under [`Tag::Node`].
     Node(Arc<Node>),
     /// Under [`Tag::Partition`].
@@ -51,8 +63,16 @@ pub enum Value {
     RefusedBy,
     /// Under [`Tag::Refusal`].
     Refusal(Arc<Refusal>),
+    /// Under [`Tag::Search`]: the key says it all.
+    Search,
+    /// Under [`Tag::Size`].
+    Size(SizeRow),
+    /// Under [`Tag::Standing`].
+    Standing(Arc<Standing>),
     /// Under [`Tag::Tally`].
     Tally(Tally),
+    /// Under [`Tag::Timer`]: the key says it all.
+    Timer,
     /// Under [`Tag::Workspace`].
     Workspace(Arc<WorkspaceState>),
 }
@@ -71,14 +91,21 @@ pub enum CodecError {
 /// The version in which entries under a tag are written.
 const fn version_of(tag: Tag) -> u8 {
     match tag {
-        Tag::Edge | Tag::Node | Tag::Profile | Tag::Refusal | Tag::Workspace => 2,
-        Tag::Alarm
+        Tag::Edge | Tag::Fragment | Tag::Node | Tag::Profile | Tag::Refusal | Tag::Workspace => 2,
+        Tag::Account
+        | Tag::AccountMember
+        | Tag::Alarm
         | Tag::Checkpoint
-        | Tag::Fragment
+        | Tag::Definitions
         | Tag::History
+        | Tag::Member
         | Tag::Partition
         | Tag::RefusedBy
-        | Tag::Tally => 1,
+        | Tag::Search
+        | Tag::Size
+        | Tag::Standing
+        | Tag::Tally
+        | Tag::Timer => 1,
     }
 }
 
@@ -86,17 +113,25 @@ impl Value {
     /// The tag under which it is stored.
     pub const fn tag(&self) -> Tag {
         match self {
+            Self::Account(_) => Tag::Account,
+            Self::AccountMember => Tag::AccountMember,
             Self::Alarm(_) => Tag::Alarm,
             Self::Checkpoint(_) => Tag::Checkpoint,
+            Self::Definitions(_) => Tag::Definitions,
             Self::Edge(_) => Tag::Edge,
             Self::Fragment(_) => Tag::Fragment,
             Self::History(_) => Tag::History,
+            Self::Member(_) => Tag::Member,
             Self::Node(_) => Tag::Node,
             Self::Partition(_) => Tag::Partition,
             Self::Profile(_) => Tag::Profile,
             Self::RefusedBy => Tag::RefusedBy,
             Self::Refusal(_) => Tag::Refusal,
+            Self::Search => Tag::Search,
+            Self::Size(_) => Tag::Size,
+            Self::Standing(_) => Tag::Standing,
             Self::Tally(_) => Tag::Tally,
+            Self::Timer => Tag::Timer,
             Self::Workspace(_) => Tag::Workspace,
         }
     }
@@ -105,16 +140,21 @@ impl Value {
     pub fn encode(&self) -> Vec<u8> {
         let version = version_of(self.tag());
         match self {
+            Self::Account(value) => write(version, &**value),
             Self::Alarm(value) => write(version, &**value),
             Self::Checkpoint(value) => write(version, value),
+            Self::Definitions(value) => write(version, &**value),
             Self::Edge(value) => write(version, &**value),
             Self::Fragment(value) => write(version, &**value),
             Self::History(value) => write(version, &**value),
+            Self::Member(value) => write(version, &**value),
             Self::Node(value) => write(version, &**value),
             Self::Partition(value) => write(version, &**value),
             Self::Profile(value) => write(version, &**value),
-            Self::RefusedBy => write(version, &()),
+            Self::AccountMember | Self::RefusedBy | Self::Search | Self::Timer => write(version, &()),
             Self::Refusal(value) => write(version, &**value),
+            Self::Size(value) => write(version, value),
+            Self::Standing(value) => write(version, &**value),
             Self::Tally(value) => write(version, value),
             Self::Workspace(value) => write(version, &**value),
         }
@@ -136,46 +176,27 @@ impl Value {
 
     fn decode_current(tag: Tag, bytes: &[u8]) -> Result<Self, CodecError> {
         Ok(match tag {
+            Tag::Account => Self::Account(Arc::new(read(bytes)?)),
+            Tag::AccountMember => Self::AccountMember,
             Tag::Alarm => Self::Alarm(Arc::new(read(bytes)?)),
             Tag::Checkpoint => Self::Checkpoint(read(bytes)?),
+            Tag::Definitions => Self::Definitions(Arc::new(read(bytes)?)),
             Tag::Edge => Self::Edge(Arc::new(read(bytes)?)),
             Tag::Fragment => Self::Fragment(Arc::new(read(bytes)?)),
             Tag::History => Self::History(Arc::new(read(bytes)?)),
+            Tag::Member => Self::Member(Arc::new(read(bytes)?)),
             Tag::Node => Self::Node(Arc::new(read(bytes)?)),
             Tag::Partition => Self::Partition(Arc::new(read(bytes)?)),
             Tag::Profile => Self::Profile(Arc::new(read(bytes)?)),
             Tag::RefusedBy => Self::RefusedBy,
             Tag::Refusal => Self::Refusal(Arc::new(read(bytes)?)),
+            Tag::Search => Self::Search,
+            Tag::Size => Self::Size(read(bytes)?),
+            Tag::Standing => Self::Standing(Arc::new(read(bytes)?)),
             Tag::Tally => Self::Tally(read(bytes)?),
+            Tag::Timer => Self::Timer,
             Tag::Workspace => Self::Workspace(Arc::new(read(bytes)?)),
         })
-    }
-
-    /// About how much memory it takes, in bytes, for the cache's bound.
-    pub fn weight(&self) -> u64 {
-        match self {
-            Self::Checkpoint(_) | Self::RefusedBy | Self::Tally(_) => 50,
-            Self::Workspace(_) => 1000,
-            Self::Alarm(_) => 250,
-            Self::Edge(_) | Self::Refusal(_) => 400,
-            Self::Node(_) => 260,
-            Self::History(_) => 800,
-            Self::Partition(partition) => {
-                300 + 120 * partition.sides.iter().map(Vec::len).sum::<usize>() as u64
-            }
-            Self::Profile(profile) => match &**profile {
-                ProfileRecord::Live(live) => 340 + 120 * (live.members.len() + live.former.len()) as u64,
-                ProfileRecord::MergedInto(_) => 150,
-            },
-            Self::Fragment(fragment) => {
-                let traits = fragment.traits.iter().map(|(name, entry)| {
-                    160 + name.len()
-                        + entry.message_id.as_str().len()
-                        + entry.value.as_deref().map_or(0, str::len)
-                });
-                400 + traits.sum::<usize>() as u64
-            }
-        }
     }
 }
 

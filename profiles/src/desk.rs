@@ -5,13 +5,14 @@
 
 use crate::machine::{CommandResult, CommandResults};
 use crate::projector::Progress;
+use crate::waiting::{WAIT_MAX, WaitError, until_visible};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tributary_eventlog::{AppendError, EventLog};
 use tributary_model::clock::Clock;
 use tributary_model::command::Command;
-use tributary_model::{ErrorCode, Record, Timestamp, WorkspaceId};
+use tributary_model::{ErrorCode, Position, Record, Timestamp, WorkspaceId};
 
 /// How long [`CommandDesk::order`] waits until a command is in force.
 pub const ORDER_WAIT: Duration = Duration::from_secs(30);
@@ -94,6 +95,14 @@ impl CommandDesk {
     /// The time that a command would be given now.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Waits up to [`WAIT_MAX`] until readers see the record at a position, and everything before it.
+    ///
+    /// # Errors
+    /// If they don't in time, or the projector ends.
+    pub async fn seen(&self, position: Position) -> Result<(), WaitError> {
+        until_visible(self.progress.clone(), position, WAIT_MAX).await
     }
 
     /// Waits until readers see everything that the log holds now: what was answered before is taken into account.

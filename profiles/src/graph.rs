@@ -10,6 +10,7 @@ use crate::state::{Changes, Prefixes, State};
 use crate::store::StoreError;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use tributary_identity::{
     Edge, EdgeKey, GraphRead, GraphStore, HistoryEntry, Inconsistent, Node, Partition, Partitions,
@@ -132,6 +133,23 @@ impl WriteGraph {
     /// Removes an entry.
     pub(crate) fn remove(&mut self, key: Key) {
         self.0.changes.insert(key, None);
+    }
+
+    /// A page of entries with the changes; see [`State::range`].
+    pub(crate) fn range(
+        &self,
+        workspace: WorkspaceId,
+        tag: Tag,
+        from: Bound<Vec<u8>>,
+        prefix: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(Key, Value)>, StoreError> {
+        self.0.state.range_over(&self.0.changes, workspace, tag, from, prefix, limit)
+    }
+
+    /// How many entries were changed since the changes were last taken.
+    pub(crate) fn changes(&self) -> usize {
+        self.0.changes.len()
     }
 
     /// What the projector keeps of a workspace.

@@ -2,84 +2,27 @@
 //!
 //! Every key begins with the workspace (four bytes, big-endian), then a tag that says what the entry is, then
 //! the parts that name it; texts carry their length, so that no key is the beginning of another of its tag
-//! and values may hold any character. Workspace 0 does not exist and holds what belongs to the whole store.
+//! and values may hold any character. Times and hours are big-endian with their sign turned round, so that the earlier
+//! sorts before the later. Workspace 0 does not exist and holds what belongs to the whole store.
+//!
+//! One text has no length before it: a value to search for is ended by a zero byte, so that values which begin alike
+//! are neighbours. It is kept in lower case, cut after [`SEARCHED_BYTES_MAX`] bytes, with spaces for its zero bytes.
+
+mod named;
+mod tag;
+
+#[cfg(test)]
+mod tests;
+
+pub use tag::Tag;
 
 use std::fmt;
 use std::sync::Arc;
 use tributary_identity::EdgeKey;
-use tributary_model::identity_rules::Normalization;
-use tributary_model::{Identifier, Namespace, NodeKey, ProfileId, WorkspaceId};
+use tributary_model::{AudienceId, NodeKey, ProfileId, Timestamp, WorkspaceId};
 
-/// What an entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Tag {
-    /// Something about identity that somebody should look at.
-    Alarm,
-    /// Up to where the log has been applied.
-    Checkpoint,
-    /// An evidence edge.
-    Edge,
-    /// A fragment.
-    Fragment,
-    /// Something that happened to a profile.
-    History,
-    /// A node of the identity graph.
-    Node,
-    /// Sets of identifiers that a person parted.
-    Partition,
-    /// A profile.
-    Profile,
-    /// That there is a refused link which names this identifier second.
-    RefusedBy,
-    /// A refused link.
-    Refusal,
-    /// How many profiles an identifier joined on a day.
-    Tally,
-    /// What the projector keeps of a workspace: its version, its rules, its counters.
-    Workspace,
-}
-
-impl Tag {
-    /// Every tag.
-    pub const ALL: [Self; 12] = [
-        Self::Alarm,
-        Self::Checkpoint,
-        Self::Edge,
-        Self::Fragment,
-        Self::History,
-        Self::Node,
-        Self::Partition,
-        Self::Profile,
-        Self::RefusedBy,
-        Self::Refusal,
-        Self::Tally,
-        Self::Workspace,
-    ];
-
-    /// The byte that stands for it in keys.
-    pub const fn byte(self) -> u8 {
-        match self {
-            Self::Alarm => b'a',
-            Self::RefusedBy => b'b',
-            Self::Checkpoint => b'c',
-            Self::Partition => b'd',
-            Self::Edge => b'e',
-            Self::Fragment => b'f',
-            Self::History => b'h',
-            Self::Node => b'n',
-            Self::Profile => b'p',
-            Self::Refusal => b'r',
-            Self::Tally => b't',
-            Self::Workspace => b'w',
-        }
-    }
-
-    /// The tag of a stored key; `None` if the bytes are no key of ours.
-    pub fn of(key: &[u8]) -> Option<Self> {
-        let byte = key.get(4)?;
-        Self::ALL.into_iter().find(|tag| tag.byte() == *byte)
-    }
-}
+/// How much of a trait's value can be searched for, in bytes.
+pub const SEARCHED_BYTES_MAX: usize = 100;
 
 /// A key of the state store. Its `Debug` hides the identifier values in it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -96,18 +39,19 @@ impl Key {
         Self(start(workspace, Tag::Workspace).into())
     }
 
+    /// What a workspace defines.
+    pub fn definitions(workspace: WorkspaceId) -> Self {
+        Self(start(workspace, Tag::Definitions).into())
+    }
+
     /// A node of the identity graph.
     pub fn node(workspace: WorkspaceId, node: &NodeKey) -> Self {
-        let mut bytes = start(workspace, Tag::Node);
-        push_node(&mut bytes, node);
-        Self(bytes.into())
+        Self(of_node(workspace, Tag::Node, node))
     }
 
     /// A profile.
     pub fn profile(workspace: WorkspaceId, id: ProfileId) -> Self {
-        let mut bytes = start(workspace, Tag::Profile);
-        bytes.extend_from_slice(&id.0);
-        Self(bytes.into())
+        Self(with(workspace, Tag::Profile, &[&id.0]))
     }
 
     /// An evidence edge; those of one anchor are neighbours.
@@ -127,40 +71,65 @@ impl Key {
 
     /// A fragment.
     pub fn fragment(workspace: WorkspaceId, node: &NodeKey) -> Self {
-        let mut bytes = start(workspace, Tag::Fragment);
-        push_node(&mut bytes, node);
-        Self(bytes.into())
+        Self(of_node(workspace, Tag::Fragment, node))
     }
 
     /// How many profiles an identifier joined on a day.
     pub fn tally(workspace: WorkspaceId, node: &NodeKey) -> Self {
-        let mut bytes = start(workspace, Tag::Tally);
-        push_node(&mut bytes, node);
-        Self(bytes.into())
+        Self(of_node(workspace, Tag::Tally, node))
     }
 
     /// Something that happened to a profile: the record of the log that did it, and a number for each of the things
     /// that this record did. Those of one profile are neighbours, in the order in which they happened.
     pub fn history(workspace: WorkspaceId, profile: ProfileId, sequence: u64, ordinal: u32) -> Self {
-        let mut bytes = start(workspace, Tag::History);
-        bytes.extend_from_slice(&profile.0);
-        bytes.extend_from_slice(&sequence.to_be_bytes());
-        bytes.extend_from_slice(&ordinal.to_be_bytes());
-        Self(bytes.into())
+        let parts: &[&[u8]] = &[&profile.0, &sequence.to_be_bytes(), &ordinal.to_be_bytes()];
+        Self(with(workspace, Tag::History, parts))
     }
 
     /// A partition, by its id.
     pub fn partition(workspace: WorkspaceId, id: u64) -> Self {
-        let mut bytes = start(workspace, Tag::Partition);
-        bytes.extend_from_slice(&id.to_be_bytes());
-        Self(bytes.into())
+        Self(with(workspace, Tag::Partition, &[&id.to_be_bytes()]))
     }
 
     /// An alarm, by its number; numbers count up.
     pub fn alarm(workspace: WorkspaceId, number: u64) -> Self {
-        let mut bytes = start(workspace, Tag::Alarm);
-        bytes.extend_from_slice(&number.to_be_bytes());
-        Self(bytes.into())
+        Self(with(workspace, Tag::Alarm, &[&number.to_be_bytes()]))
+    }
+
+    /// The audiences that a profile is in.
+    pub fn standing(workspace: WorkspaceId, profile: ProfileId) -> Self {
+        Self(with(workspace, Tag::Standing, &[&profile.0]))
+    }
+
+    /// A member of an audience; those of one audience are neighbours, in the order of their ids.
+    pub fn member(workspace: WorkspaceId, audience: AudienceId, profile: ProfileId) -> Self {
+        Self(with(workspace, Tag::Member, &[&audience_prefix(audience), &profile.0]))
+    }
+
+    /// A timer of a profile; those of a workspace are in the order in which they are due.
+    pub fn timer(workspace: WorkspaceId, due: Timestamp, profile: ProfileId) -> Self {
+        Self(with(workspace, Tag::Timer, &[&ordered(due.as_micros()), &profile.0]))
+    }
+
+    /// How large an audience was in an hour, counted from 1970-01-01; those of one audience are in the order of time.
+    pub fn size(workspace: WorkspaceId, audience: AudienceId, hour: i64) -> Self {
+        Self(with(workspace, Tag::Size, &[&audience_prefix(audience), &ordered(hour)]))
+    }
+
+    /// An account, by its group id.
+    pub fn account(workspace: WorkspaceId, group: &str) -> Self {
+        Self(with(workspace, Tag::Account, &[&account_members_prefix(group)]))
+    }
+
+    /// That an identifier is linked to an account; those of one account are neighbours.
+    pub fn account_member(workspace: WorkspaceId, group: &str, node: &NodeKey) -> Self {
+        Self(with(workspace, Tag::AccountMember, &[&account_members_prefix(group), &node_prefix(node)]))
+    }
+
+    /// That the fragment of a node has a trait whose value begins like this; values that begin alike are neighbours.
+    /// The value is brought into the form for searches.
+    pub fn search(workspace: WorkspaceId, trait_name: &str, value: &str, node: &NodeKey) -> Self {
+        Self(with(workspace, Tag::Search, &[&search_prefix(trait_name, value), &[0], &node_prefix(node)]))
     }
 
     /// A key as it was stored.
@@ -173,62 +142,20 @@ impl Key {
         &self.0
     }
 
+    /// What comes behind the tag.
+    pub fn rest(&self) -> &[u8] {
+        self.0.get(5..).unwrap_or_default()
+    }
+
     /// Whether the entry belongs to this workspace.
     pub fn is_of(&self, workspace: WorkspaceId) -> bool {
         self.0.starts_with(&workspace.0.to_be_bytes())
     }
+}
 
-    /// The workspace that the entry belongs to; `None` if the bytes are no key of ours.
-    pub fn workspace_id(&self) -> Option<WorkspaceId> {
-        let bytes = self.0.get(..4)?.try_into().ok()?;
-        Some(WorkspaceId(u32::from_be_bytes(bytes)))
-    }
-
-    /// The node that a node's, a fragment's or a tally's key names; `None` for any other key.
-    pub fn node_named(&self) -> Option<NodeKey> {
-        match Tag::of(&self.0)? {
-            Tag::Node | Tag::Fragment | Tag::Tally => Rest::of(self).node(),
-            Tag::Alarm
-            | Tag::Checkpoint
-            | Tag::Edge
-            | Tag::History
-            | Tag::Partition
-            | Tag::Profile
-            | Tag::RefusedBy
-            | Tag::Refusal
-            | Tag::Workspace => None,
-        }
-    }
-
-    /// The link that the key of an edge, a refusal or the word of one names; `None` for any other key.
-    pub fn edge_named(&self) -> Option<EdgeKey> {
-        let mut rest = Rest::of(self);
-        match Tag::of(&self.0)? {
-            Tag::Edge | Tag::Refusal => Some(EdgeKey { anchor: rest.node()?, other: rest.node()? }),
-            Tag::RefusedBy => Some(EdgeKey { other: rest.node()?, anchor: rest.node()? }),
-            Tag::Alarm
-            | Tag::Checkpoint
-            | Tag::Fragment
-            | Tag::History
-            | Tag::Node
-            | Tag::Partition
-            | Tag::Profile
-            | Tag::Tally
-            | Tag::Workspace => None,
-        }
-    }
-
-    /// The profile that a profile's key names; `None` for any other key.
-    pub fn profile_named(&self) -> Option<ProfileId> {
-        let id = self.0.get(5..).filter(|_| Tag::of(&self.0) == Some(Tag::Profile))?;
-        id.try_into().ok().map(ProfileId)
-    }
-
-    /// The number that a partition's or an alarm's key ends with; `None` for any other key.
-    pub fn number_named(&self) -> Option<u64> {
-        let number =
-            self.0.get(5..).filter(|_| matches!(Tag::of(&self.0), Some(Tag::Alarm | Tag::Partition)))?;
-        number.try_into().ok().map(u64::from_be_bytes)
+impl fmt::Debug for Key {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Key({:?}, {} bytes)", Tag::of(&self.0), self.0.len())
     }
 }
 
@@ -248,10 +175,39 @@ pub fn node_prefix(node: &NodeKey) -> Vec<u8> {
     bytes
 }
 
-impl fmt::Debug for Key {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Key({:?}, {} bytes)", Tag::of(&self.0), self.0.len())
+/// How the keys of an audience's members and sizes go on after the tag.
+pub fn audience_prefix(audience: AudienceId) -> Vec<u8> {
+    audience.0.to_be_bytes().into()
+}
+
+/// How the keys of an account's members go on after the tag.
+pub fn account_members_prefix(group: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64);
+    push_text(&mut bytes, group);
+    bytes
+}
+
+/// How the keys of nodes go on after the tag that have a trait whose value begins like this. What is beyond
+/// [`SEARCHED_BYTES_MAX`] does not count.
+pub fn search_prefix(trait_name: &str, value_prefix: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64);
+    push_text(&mut bytes, trait_name);
+    bytes.extend_from_slice(searched_form(value_prefix).as_bytes());
+    bytes
+}
+
+/// The form in which values are searched for: in lower case, cut, with spaces for zero bytes. That of a value's
+/// beginning is the beginning of the value's.
+pub fn searched_form(value: &str) -> String {
+    let mut form = String::with_capacity(value.len().min(SEARCHED_BYTES_MAX));
+    // Each character for itself: what follows must not decide, as it does of a sigma in a word.
+    for character in value.chars().flat_map(char::to_lowercase) {
+        if form.len() + character.len_utf8() > SEARCHED_BYTES_MAX {
+            break;
+        }
+        form.push(if character == '\0' { ' ' } else { character });
     }
+    form
 }
 
 fn push_node(bytes: &mut Vec<u8>, node: &NodeKey) {
@@ -261,9 +217,28 @@ fn push_node(bytes: &mut Vec<u8>, node: &NodeKey) {
 }
 
 fn push_text(bytes: &mut Vec<u8>, text: &str) {
-    let length = u16::try_from(text.len()).expect("identifiers are bounded well below 64 KiB");
+    let length = u16::try_from(text.len()).expect("identifiers and names are bounded well below 64 KiB");
     bytes.extend_from_slice(&length.to_be_bytes());
     bytes.extend_from_slice(text.as_bytes());
+}
+
+/// A number so that smaller ones, negative ones included, sort before larger ones.
+fn ordered(number: i64) -> [u8; 8] {
+    (number ^ i64::MIN).to_be_bytes()
+}
+
+fn with(workspace: WorkspaceId, tag: Tag, parts: &[&[u8]]) -> Arc<[u8]> {
+    let mut bytes = start(workspace, tag);
+    for part in parts {
+        bytes.extend_from_slice(part);
+    }
+    bytes.into()
+}
+
+fn of_node(workspace: WorkspaceId, tag: Tag, node: &NodeKey) -> Arc<[u8]> {
+    let mut bytes = start(workspace, tag);
+    push_node(&mut bytes, node);
+    bytes.into()
 }
 
 fn pair(workspace: WorkspaceId, tag: Tag, one: &NodeKey, other: &NodeKey) -> Arc<[u8]> {
@@ -271,73 +246,4 @@ fn pair(workspace: WorkspaceId, tag: Tag, one: &NodeKey, other: &NodeKey) -> Arc
     push_node(&mut bytes, one);
     push_node(&mut bytes, other);
     bytes.into()
-}
-
-/// What is left to be read of a key.
-struct Rest<'a>(&'a [u8]);
-
-impl<'a> Rest<'a> {
-    /// Everything after the tag.
-    fn of(key: &'a Key) -> Self {
-        Self(key.0.get(5..).unwrap_or_default())
-    }
-
-    fn node(&mut self) -> Option<NodeKey> {
-        let namespace = Namespace::new(self.text()?);
-        // Its form is the one that its rule gave it once, whatever the rules say today.
-        let identifier = Identifier::normalized(namespace, self.text()?, &Normalization::Exact).ok()?;
-        let epoch = u32::from_be_bytes(self.take(4)?.try_into().ok()?);
-        Some(NodeKey { identifier, epoch })
-    }
-
-    fn text(&mut self) -> Option<&'a str> {
-        let length = u16::from_be_bytes(self.take(2)?.try_into().ok()?);
-        std::str::from_utf8(self.take(usize::from(length))?).ok()
-    }
-
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_tell_what_they_name() {
-        let node = |namespace, value, epoch| {
-            let identifier = Identifier::normalized(Namespace::new(namespace), value, &Normalization::Exact);
-            NodeKey { identifier: identifier.expect("an identifier"), epoch }
-        };
-        let workspace = WorkspaceId(7);
-        // An e-mail address in a form that the namespace does not have by default.
-        let (one, other) = (node("email", "Not@An e-mail", 0), node("loyalty", "\u{e9}:~/", 3));
-        let edge = EdgeKey { anchor: one.clone(), other: other.clone() };
-        for key in [Key::edge(workspace, &edge), Key::refusal(workspace, &edge)] {
-            assert_eq!((key.edge_named(), key.node_named()), (Some(edge.clone()), None));
-        }
-        let word = Key::refused_by(workspace, &edge);
-        assert_eq!(word.edge_named().as_ref(), Some(&edge));
-        assert!(word.as_bytes()[5..].starts_with(&node_prefix(&other)));
-        for key in [Key::node(workspace, &one), Key::fragment(workspace, &one), Key::tally(workspace, &one)] {
-            assert_eq!((key.node_named(), key.edge_named()), (Some(one.clone()), None));
-        }
-        let id = ProfileId([9; 16]);
-        assert_eq!(Key::profile(workspace, id).profile_named(), Some(id));
-        assert_eq!(Key::history(workspace, id, 1, 0).profile_named(), None);
-        assert_eq!(Key::alarm(workspace, 5).number_named(), Some(5));
-        assert_eq!(Key::partition(workspace, 6).number_named(), Some(6));
-        assert_eq!(Key::workspace(workspace).number_named(), None);
-        assert_eq!(Key::checkpoint().workspace_id(), Some(WorkspaceId(0)));
-    }
-
-    #[test]
-    fn every_tag_has_its_own_byte() {
-        for tag in Tag::ALL {
-            assert_eq!(Tag::of(&start(WorkspaceId(1), tag)), Some(tag));
-        }
-    }
 }

@@ -4,17 +4,25 @@
 //! - [`state`] is what readers see; [`store`] is where it is kept, [`sled_store`] the store on sled. `graph` is the
 //!   identity graph in it, [`rebuild`] makes that again, [`preview`] tries other rules on the log.
 //! - [`checkpoint`], [`snapshot`] and [`generation`] make it survive.
-//! - [`reader`] and [`api`] answer questions about profiles, [`desk`] takes commands in.
-//! - [`alarms`] tell of what somebody should look at.
+//! - [`reader`], [`api`] and [`grpc`] answer questions about profiles, [`desk`] takes commands in, [`waiting`] lets
+//!   reads wait.
+//! - [`audience_preview`] says who would be in an audience; `columns` is the index that it asks.
+//! - [`account`] is what is known of companies, teams and the like. [`alarms`] tell of what somebody should look at.
 
+pub mod account;
 pub mod alarms;
 mod announce;
 pub mod api;
+pub mod audience_preview;
+mod catalogs;
 pub mod checkpoint;
 pub mod codec;
+mod columns;
+pub mod definitions;
 pub mod desk;
 pub mod generation;
 mod graph;
+pub mod grpc;
 pub mod key;
 pub mod machine;
 pub mod metrics;
@@ -26,11 +34,16 @@ pub mod reference;
 mod resolved;
 mod rules;
 mod scratch;
+mod searched;
 pub mod sled_store;
 pub mod snapshot;
+pub mod standing;
 pub mod state;
 pub mod store;
+pub mod waiting;
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 

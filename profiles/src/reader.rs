@@ -2,9 +2,19 @@
 //!
 //! Everything here blocks (it may read the store and the log), so callers run it on threads for that.
 
+mod accounts;
+mod all;
+mod as_of;
+mod audiences;
 mod reasons;
+mod search;
 
+pub use accounts::{AccountMember, AccountMembers};
+pub use all::Profiles;
+pub use as_of::{AS_OF_NODES_MAX, AS_OF_RECORDS_MAX, AsOf};
+pub use audiences::AudienceStatus;
 pub use reasons::DryRun;
+pub use search::{Match, People, PersonFound, QUERY_BYTES_MAX, SearchError};
 
 use crate::codec::{Value, WorkspaceState};
 use crate::graph::{GraphError, ReadGraph};
@@ -16,6 +26,7 @@ use std::sync::Arc;
 use tributary_eventlog::index::{EventQuery, IndexError, IndexedEvent, Indexes};
 use tributary_eventlog::{EventLog, ReadError};
 use tributary_identity::{Inconsistent, LiveProfile, Node, Partitions, ProfileRecord};
+use tributary_model::clock::Clock;
 use tributary_model::command::Who;
 use tributary_model::identity_rules::{IdentifierReader, Normalization, RulesError};
 use tributary_model::record::DecodeError;
@@ -86,6 +97,7 @@ pub struct ProfileReader {
     indexes: Arc<Indexes>,
     events: Arc<dyn EventLog>,
     hash_key: HashKey,
+    clock: Arc<dyn Clock>,
 }
 
 /// How often a chain of merges is followed at most, and a read begun anew that met a merge under way.
@@ -98,8 +110,9 @@ impl ProfileReader {
         indexes: Arc<Indexes>,
         events: Arc<dyn EventLog>,
         hash_key: HashKey,
+        clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { state, indexes, events, hash_key }
+        Self { state, indexes, events, hash_key, clock }
     }
 
     /// The profile that an identifier belongs to, in whatever form the rules take it; `profile_id` is a namespace too,
@@ -113,18 +126,10 @@ impl ProfileReader {
         namespace: &str,
         value: &str,
     ) -> Result<Option<Found>, LookupError> {
-        let identifier = match self.who(workspace, namespace, value)? {
-            None => return Ok(None),
-            Some(Who::Profile(id)) => return self.follow(workspace, id),
-            Some(Who::Identifier(identifier)) => identifier,
-        };
-        for _ in 0..STEPS_MAX {
-            let Some(node) = self.current_node(workspace, &identifier)? else { return Ok(None) };
-            if let Some(found) = self.follow(workspace, node.profile)? {
-                return Ok(Some(found));
-            }
+        match self.who(workspace, namespace, value)? {
+            Some(who) => self.today(workspace, &who),
+            None => Ok(None),
         }
-        Ok(None)
     }
 
     /// Who is meant by a namespace and a value, in the form that the rules give it; `None` if it is nobody's form.
@@ -220,10 +225,12 @@ impl ProfileReader {
     fn follow(&self, workspace: WorkspaceId, start: ProfileId) -> Result<Option<Found>, LookupError> {
         let mut id = start;
         for _ in 0..STEPS_MAX {
-            if let Some(view) = self.state.view(workspace, id) {
+            let published = self.state.published();
+            let catalog = self.catalog(workspace)?;
+            // A view that was made under other definitions is made again.
+            if let Some(view) = self.state.view(workspace, id).filter(|view| view.is_under(&catalog)) {
                 return Ok(Some(Found { id, view }));
             }
-            let published = self.state.published();
             match self.state.get(&Key::profile(workspace, id))? {
                 Some(Value::Profile(record)) => match &*record {
                     ProfileRecord::Live(profile) => {
@@ -251,7 +258,8 @@ impl ProfileReader {
                 merged.merge(&fragment);
             }
         }
-        Ok(View::new(Arc::clone(profile), merged, partitions, self.rules(workspace)?))
+        let (rules, catalog) = (self.rules(workspace)?, self.catalog(workspace)?);
+        Ok(View::new(Arc::clone(profile), merged, partitions, rules, catalog))
     }
 
     /// The node of an identifier in its current epoch.

@@ -129,6 +129,8 @@ impl Reference {
             RecordKind::Event(_) | RecordKind::Command if self.deleted.contains(&id) => {}
             RecordKind::Event(kind) => self.event(sequence, kind, record),
             RecordKind::Command => self.command(sequence, record),
+            // What only time and new definitions bring has a reference of its own, in the tests of audiences.
+            RecordKind::Tick => {}
         }
     }
 
@@ -183,6 +185,24 @@ impl Reference {
             .collect();
         events.sort_unstable();
         events.into_iter().rev().map(|(_, sequence)| sequence).collect()
+    }
+
+    /// The live profiles of a workspace, each with the sequences of its events.
+    pub fn sequences(&self, workspace: WorkspaceId) -> BTreeMap<ProfileId, Vec<u64>> {
+        let live = self.graph.profiles(workspace).filter_map(|(id, record)| match record {
+            ProfileRecord::Live(live) => Some((id, self.events_of(workspace, &live.members))),
+            ProfileRecord::MergedInto(_) => None,
+        });
+        live.collect()
+    }
+
+    /// The profiles of a workspace that were merged away, each with the one that it was merged into.
+    pub fn merged(&self, workspace: WorkspaceId) -> BTreeMap<ProfileId, ProfileId> {
+        let gone = self.graph.profiles(workspace).filter_map(|(id, record)| match record {
+            ProfileRecord::Live(_) => None,
+            ProfileRecord::MergedInto(target) => Some((id, *target)),
+        });
+        gone.collect()
     }
 
     fn event(&mut self, sequence: u64, kind: EventKind, record: &Record) {

@@ -12,9 +12,10 @@
 //! `apply_batch` holds a lock that every `get` waits for, so changes go in batches of [`BATCH_OPERATIONS`].
 
 use crate::key::{Key, Tag};
-use crate::store::{Change, Entries, Store, StoreError};
+use crate::store::{Change, Entries, Store, StoreError, first_of};
 use std::fs::File;
 use std::iter;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use tributary_eventlog::fail_points::crash_point;
@@ -53,7 +54,17 @@ impl SledStore {
         // Only these grow with what clients send and admins order.
         let grows = matches!(
             Tag::of(key.as_bytes()),
-            Some(Tag::Fragment | Tag::Profile | Tag::History | Tag::Partition | Tag::Workspace)
+            Some(
+                Tag::Account
+                    | Tag::Definitions
+                    | Tag::Fragment
+                    | Tag::History
+                    | Tag::Member
+                    | Tag::Partition
+                    | Tag::Profile
+                    | Tag::Standing
+                    | Tag::Workspace
+            )
         );
         if !grows {
             return Ok(0);
@@ -74,9 +85,12 @@ impl SledStore {
         if crc32fast::hash(&value) == sum { Ok(value) } else { Err(StoreError::Incomplete) }
     }
 
-    /// The next entry that is no part of another.
-    fn next_of(&self, entries: &mut sled::Iter) -> Result<Option<(Key, Vec<u8>)>, StoreError> {
+    /// The next entry with this prefix that is no part of another.
+    fn next_of(&self, entries: &mut sled::Iter, prefix: &[u8]) -> Result<Option<(Key, Vec<u8>)>, StoreError> {
         while let Some((key, stored)) = guarded(|| Ok(entries.next().transpose()?))? {
+            if !key.starts_with(prefix) {
+                break;
+            }
             if key.get(4) != Some(&PART_TAG) {
                 let value = guarded(|| self.whole(&key, &stored))?;
                 return Ok(Some((Key::from_stored(&key), value)));
@@ -144,9 +158,10 @@ impl Store for SledStore {
         })
     }
 
-    fn entries(&self, prefix: &[u8]) -> Entries<'_> {
-        let mut entries = self.db.scan_prefix(prefix);
-        Box::new(iter::from_fn(move || self.next_of(&mut entries).transpose()))
+    fn entries_from(&self, prefix: &[u8], from: Bound<&[u8]>) -> Entries<'_> {
+        let mut entries = self.db.range::<&[u8], _>((first_of(prefix, from), Bound::Unbounded));
+        let prefix = prefix.to_vec();
+        Box::new(iter::from_fn(move || self.next_of(&mut entries, &prefix).transpose()).fuse())
     }
 
     fn make_durable(&self) -> Result<(), StoreError> {
@@ -205,6 +220,8 @@ fn split_header(stored: &[u8]) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::start;
+    use crate::store::MemoryStore;
     use tributary_model::{Identifier, Namespace, NodeKey, WorkspaceId};
 
     fn fragment_key(value: &str) -> Key {
@@ -234,5 +251,38 @@ mod tests {
         assert_eq!(store.db.len(), 0, "no part is left");
         let blobs = std::fs::read_dir(directory.path().join("blobs")).expect("sled's folder").count();
         assert_eq!(blobs, 0, "no value went into a file that our sync does not cover");
+    }
+
+    #[test]
+    fn entries_are_those_that_a_plain_map_has() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let sled = SledStore::open(directory.path(), 10 << 20).expect("a new store");
+        let memory = MemoryStore::default();
+        let keys = ["a", "b", "c", "d"].map(fragment_key);
+        let large = keys.iter().map(|key| (key.clone(), Some(vec![7; 2 * PART_BYTES])));
+        let others = [Key::checkpoint(), Key::workspace(WorkspaceId(1)), Key::workspace(WorkspaceId(2))];
+        let small = others.iter().map(|key| (key.clone(), Some(vec![7])));
+        let changes: Vec<Change> = large.chain(small).collect();
+        let fragments = start(WorkspaceId(1), Tag::Fragment);
+        let read = |store: &dyn Store, prefix: &[u8], from: Bound<&[u8]>| {
+            store.entries_from(prefix, from).collect::<Result<Vec<_>, _>>().expect("readable")
+        };
+        for store in [&sled as &dyn Store, &memory] {
+            store.apply(&changes).expect("applied");
+            let behind_b = read(store, &fragments, Bound::Excluded(keys[1].as_bytes()));
+            assert_eq!(behind_b.iter().map(|(key, _)| key).collect::<Vec<_>>(), [&keys[2], &keys[3]]);
+            assert_eq!(read(store, &fragments, Bound::Included(keys[1].as_bytes())).len(), 3);
+            assert_eq!(store.entries(&fragments).count(), 4);
+            assert_eq!(store.entries(&[]).count(), 7);
+        }
+        let ends: [&[u8]; 3] = [&fragments, &[], &[255]];
+        let prefixes: [&[u8]; 2] = [&fragments, &[]];
+        for place in keys.iter().chain(&others).map(Key::as_bytes).chain(ends) {
+            for prefix in prefixes {
+                for from in [Bound::Included(place), Bound::Excluded(place)] {
+                    assert_eq!(read(&sled, prefix, from), read(&memory, prefix, from), "{from:?}");
+                }
+            }
+        }
     }
 }

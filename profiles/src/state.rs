@@ -6,27 +6,31 @@
 //! so a reader sees a batch of events either not at all or in full (an entry at a time).
 //!
 //! Beside the entries it keeps what is made from them and shared by the writer and its readers: merged views,
-//! partitions, compiled rules, and the results of commands.
+//! partitions, compiled rules and definitions, and the results of commands.
 
 mod prefixes;
+mod range;
 mod view;
 
 pub(crate) use prefixes::Prefixes;
 pub use view::{View, Views};
 
+use crate::catalogs::Catalogs;
 use crate::codec::Value;
+use crate::columns::Columns;
+use crate::definitions::DefinitionsState;
 use crate::key::{Key, Tag};
 use crate::machine::CommandResults;
 use crate::rules::RulesCache;
 use crate::store::{Store, StoreError};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use range::{KeysInOrder, is_read_in_order};
 use rustc_hash::FxHashMap;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tributary_identity::{Partition, Partitions};
-use tributary_model::{ProfileId, WorkspaceId};
+use tributary_model::catalog::Catalog;
+use tributary_model::{ProfileId, Timestamp, WorkspaceId};
 use view::ViewWeight;
 
 /// Changed entries by key; `None` is a removed one.
@@ -44,13 +48,15 @@ impl Weighter<Key, Value> for ValueWeight {
 struct Layers {
     dirty: Changes,
     applying: Arc<Changes>,
+    /// The keys of `dirty` and of `applying` that are read in order.
+    dirty_keys: KeysInOrder,
+    applying_keys: KeysInOrder,
     store: Arc<dyn Store>,
+    /// The projector's time as of the last published batch.
+    log_time: Timestamp,
     /// Counts published batches, so that a reader knows whether a view it made is still of today.
     published: u64,
 }
-
-/// How often a scan is begun anew that met a value of several parts while a checkpoint replaced it.
-const SCANS_MAX: usize = 8;
 
 /// The state, shared by the projector and its readers.
 pub struct State {
@@ -60,13 +66,23 @@ pub struct State {
     /// Those that were asked for; locked after `layers`, if both are.
     partitions: RwLock<FxHashMap<WorkspaceId, Arc<Partitions>>>,
     rules: RulesCache,
+    catalogs: Catalogs,
+    columns: Columns,
     results: Arc<CommandResults>,
 }
 
 impl State {
     /// The state in this store, with caches of so many bytes (about) for entries and for merged views.
     pub fn new(store: Arc<dyn Store>, entry_cache_bytes: u64, view_cache_bytes: u64) -> Self {
-        let layers = Layers { dirty: Changes::default(), applying: Arc::default(), store, published: 0 };
+        let layers = Layers {
+            dirty: Changes::default(),
+            applying: Arc::default(),
+            dirty_keys: KeysInOrder::default(),
+            applying_keys: KeysInOrder::default(),
+            store,
+            log_time: Timestamp::default(),
+            published: 0,
+        };
         Self {
             layers: RwLock::new(layers),
             clean: Cache::with_weighter(
@@ -81,6 +97,8 @@ impl State {
             ),
             partitions: RwLock::default(),
             rules: RulesCache::new(),
+            catalogs: Catalogs::new(),
+            columns: Columns::default(),
             results: Arc::default(),
         }
     }
@@ -95,6 +113,46 @@ impl State {
         &self.rules
     }
 
+    /// The compiled definitions of workspaces.
+    pub(crate) fn catalogs(&self) -> &Catalogs {
+        &self.catalogs
+    }
+
+    /// What a workspace defines, as published; nothing, if that was never said.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn definitions(&self, workspace: WorkspaceId) -> Result<Arc<DefinitionsState>, StoreError> {
+        Ok(match self.get(&Key::definitions(workspace))? {
+            Some(Value::Definitions(definitions)) => definitions,
+            _ => Arc::default(),
+        })
+    }
+
+    /// What a workspace defines, as published, compiled.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn catalog(&self, workspace: WorkspaceId) -> Result<Arc<Catalog>, StoreError> {
+        let definitions = self.definitions(workspace)?;
+        Ok(self.catalogs.of(workspace, &definitions))
+    }
+
+    /// The projector's time: the largest receive time in what is published.
+    pub fn log_time(&self) -> Timestamp {
+        self.read().log_time
+    }
+
+    /// Says what the projector's time is, where that is not known from a batch: at a start, say.
+    pub(crate) fn set_log_time(&self, log_time: Timestamp) {
+        self.write().log_time = log_time;
+    }
+
+    /// The column index.
+    pub(crate) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
     /// What became of commands.
     pub fn results(&self) -> &Arc<CommandResults> {
         &self.results
@@ -106,6 +164,8 @@ impl State {
     /// # Panics
     /// If something awaits a checkpoint: it would be lost, or come into the wrong store.
     pub(crate) fn swap_store(&self, store: Arc<dyn Store>) {
+        // Before the layers' lock, as everywhere.
+        let _columns = self.columns.forget();
         let mut layers = self.write();
         assert!(
             layers.dirty.is_empty() && layers.applying.is_empty(),
@@ -115,6 +175,7 @@ impl State {
         layers.published += 1;
         self.clean.clear();
         self.views.clear();
+        self.catalogs.clear();
         self.partitions_mut().clear();
     }
 
@@ -133,6 +194,18 @@ impl State {
         }
     }
 
+    /// An entry as the last checkpoint has it. While one is on its way into the store, it may be of either, and one of
+    /// several parts may be unreadable.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(crate) fn settled(&self, key: &Key) -> Result<Option<Value>, StoreError> {
+        match self.clean.get(key) {
+            Some(value) => Ok(Some(value)),
+            None => self.load(key),
+        }
+    }
+
     /// An entry as published, for the projector: what it reads from the store is kept in the cache. (Readers
     /// must not fill the cache: theirs could be of yesterday by the time it is put in.)
     ///
@@ -147,70 +220,6 @@ impl State {
             self.clean.insert(key.clone(), value.clone());
         }
         Ok(loaded)
-    }
-
-    /// Every key of a workspace, in any layer.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub(crate) fn keys_of(&self, workspace: WorkspaceId) -> Result<Vec<Key>, StoreError> {
-        let mut keys = Vec::new();
-        let collect = &mut |key, _| {
-            keys.push(key);
-            Ok(())
-        };
-        self.store().scan(&workspace.0.to_be_bytes(), collect)?;
-        let layers = self.read();
-        let in_memory = layers.dirty.keys().chain(layers.applying.keys());
-        keys.extend(in_memory.filter(|key| key.is_of(workspace)).cloned());
-        Ok(keys)
-    }
-
-    /// The entries of a workspace under a tag whose keys go on with one of these prefixes, in the order of keys. No
-    /// prefix may be the beginning of another; an empty one alone finds all.
-    ///
-    /// It walks over everything that awaits a checkpoint, so this is nothing to be done for each event.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub(crate) fn entries_with(
-        &self,
-        workspace: WorkspaceId,
-        tag: Tag,
-        prefixes: &[Vec<u8>],
-    ) -> Result<Vec<(Key, Value)>, StoreError> {
-        let wanted = Prefixes::new(workspace, tag, prefixes);
-        let mut scans = 1;
-        loop {
-            match self.scan(tag, &wanted) {
-                // A value of several parts was met while a checkpoint replaced it.
-                Err(StoreError::Incomplete | StoreError::Codec(_)) if scans < SCANS_MAX => scans += 1,
-                found => return found,
-            }
-        }
-    }
-
-    fn scan(&self, tag: Tag, wanted: &Prefixes) -> Result<Vec<(Key, Value)>, StoreError> {
-        // Memory first: what a checkpoint brings into the store meanwhile would be missed the other way round.
-        let mut found: BTreeMap<Key, Option<Value>> = BTreeMap::new();
-        let store = {
-            let layers = self.read();
-            for (key, value) in layers.applying.iter().chain(&layers.dirty) {
-                if wanted.fit(key) {
-                    found.insert(key.clone(), value.clone());
-                }
-            }
-            Arc::clone(&layers.store)
-        };
-        for prefix in wanted.iter() {
-            store.scan(prefix, &mut |key, bytes| {
-                if let Entry::Vacant(place) = found.entry(key) {
-                    place.insert(Some(Value::decode(tag, &bytes)?));
-                }
-                Ok(())
-            })?;
-        }
-        Ok(found.into_iter().filter_map(|(key, value)| Some((key, value?))).collect())
     }
 
     /// The partitions of a workspace.
@@ -240,10 +249,20 @@ impl State {
     }
 
     /// Makes a batch visible. `views` names every profile that it touched, `parted` every workspace whose partitions it
-    /// changes.
-    pub(crate) fn publish(&self, changes: Changes, views: Views, parted: &[WorkspaceId]) {
+    /// changes; `log_time` is the projector's time with it.
+    pub(crate) fn publish(
+        &self,
+        changes: Changes,
+        views: Views,
+        parted: &[WorkspaceId],
+        log_time: Timestamp,
+    ) {
+        let is_in_order = |key: &&Key| Tag::of(key.as_bytes()).is_some_and(is_read_in_order);
+        let in_order: Vec<Key> = changes.keys().filter(is_in_order).cloned().collect();
         let mut layers = self.write();
         layers.published += 1;
+        layers.log_time = log_time;
+        layers.dirty_keys.extend(in_order);
         if !parted.is_empty() {
             self.partitions_mut().retain(|workspace, _| !parted.contains(workspace));
         }
@@ -277,6 +296,7 @@ impl State {
         let mut layers = self.write();
         debug_assert!(layers.applying.is_empty(), "one checkpoint at a time");
         layers.applying = Arc::new(std::mem::take(&mut layers.dirty));
+        layers.applying_keys = std::mem::take(&mut layers.dirty_keys);
         Arc::clone(&layers.applying)
     }
 
@@ -284,6 +304,7 @@ impl State {
     pub(crate) fn end_checkpoint(&self) {
         let mut layers = self.write();
         let applied = std::mem::take(&mut layers.applying);
+        layers.applying_keys.clear();
         // Under the lock, and dirty entries hide these: nobody can meet an older value.
         for (key, value) in applied.iter() {
             match value {

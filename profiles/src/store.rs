@@ -46,9 +46,14 @@ pub trait Store: Send + Sync + 'static {
     /// If the store fails; some changes may have been made.
     fn apply(&self, changes: &[Change]) -> Result<(), StoreError>;
 
-    /// Every entry whose key begins with `prefix`, in the order of keys. What others change meanwhile may be met
-    /// or not.
-    fn entries(&self, prefix: &[u8]) -> Entries<'_>;
+    /// Every entry whose key begins with `prefix` and is not before `from` (a whole key), in the order of keys. What
+    /// others change meanwhile may be met or not.
+    fn entries_from(&self, prefix: &[u8], from: Bound<&[u8]>) -> Entries<'_>;
+
+    /// Every entry whose key begins with `prefix`; see [`Store::entries_from`].
+    fn entries(&self, prefix: &[u8]) -> Entries<'_> {
+        self.entries_from(prefix, Bound::Unbounded)
+    }
 
     /// Calls `visit` with every entry whose key begins with `prefix`, in the order of keys.
     ///
@@ -73,6 +78,14 @@ pub trait Store: Send + Sync + 'static {
     fn make_durable(&self) -> Result<(), StoreError>;
 }
 
+/// Where entries begin whose keys begin with `prefix` and are not before `from`.
+pub(crate) fn first_of<'a>(prefix: &'a [u8], from: Bound<&'a [u8]>) -> Bound<&'a [u8]> {
+    match from {
+        Bound::Included(key) | Bound::Excluded(key) if key >= prefix => from,
+        Bound::Included(_) | Bound::Excluded(_) | Bound::Unbounded => Bound::Included(prefix),
+    }
+}
+
 /// A store in memory, for tests.
 #[derive(Debug, Default)]
 pub struct MemoryStore(RwLock<BTreeMap<Key, Vec<u8>>>);
@@ -93,9 +106,9 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn entries(&self, prefix: &[u8]) -> Entries<'_> {
+    fn entries_from(&self, prefix: &[u8], from: Bound<&[u8]>) -> Entries<'_> {
         let prefix = prefix.to_vec();
-        let mut from = Bound::Included(Key::from_stored(&prefix));
+        let mut from = first_of(&prefix, from).map(Key::from_stored);
         Box::new(iter::from_fn(move || {
             let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
             let (key, value) = entries.range((from.clone(), Bound::Unbounded)).next()?;

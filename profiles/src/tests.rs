@@ -1,9 +1,16 @@
 //! Properties of projection, against the slow reference and through real sled, redo records and indexes.
 
+mod accounts;
+mod all;
+mod as_of;
+mod audience_preview;
+mod audiences;
+mod audiences_reference;
 mod away;
 mod identity;
 mod preview;
 mod rebuild;
+mod search;
 mod sketch;
 
 use crate::checkpoint::write_now;
@@ -23,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tributary_eventlog::index::{EventOrder, EventQuery, IndexOptions, Indexes};
 use tributary_eventlog::{EventLog, MemoryLog};
+use tributary_model::clock::ManualClock;
 use tributary_model::{
     Activation, EventKind, HashKey, Identifier, Namespace, NodeKey, ProfileId, Record, Timestamp, WorkspaceId,
 };
@@ -33,6 +41,18 @@ const WORKSPACES: [WorkspaceId; 2] = [WorkspaceId(1), WorkspaceId(2)];
 
 fn hash_key() -> HashKey {
     HashKey::derive(b"a test's root key")
+}
+
+/// A clock that is behind the log's time.
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::default())
+}
+
+/// A log that holds these records.
+fn held(records: &[Bytes]) -> Arc<dyn EventLog> {
+    let log = Arc::new(MemoryLog::new());
+    append(&*log, records.to_vec());
+    log
 }
 
 fn append(log: &dyn EventLog, entries: Vec<Bytes>) {
@@ -99,6 +119,7 @@ fn start_projector(directory: &Path, events: &Arc<MemoryLog>, activations: &Arc<
         activations: Arc::clone(activations) as Arc<dyn EventLog>,
         indexes: open_indexes(directory),
         hash_key: hash_key(),
+        clock: clock(),
     };
     Projector::start(options, parts, |error| panic!("the projector ended: {error}")).expect("it starts")
 }
@@ -111,7 +132,8 @@ fn run_until_crash(directory: &Path, records: &[Bytes], to: usize, checkpoints: 
     let state = Arc::new(State::new(Arc::clone(&generation.store), CACHE, CACHE));
     let checkpoint = generation.checkpoint;
     // Room for few resolutions, so that many are forgotten.
-    let mut machine = Machine::new(Arc::clone(&state), Arc::clone(&indexes), hash_key(), checkpoint, 1);
+    let mut machine =
+        Machine::new(Arc::clone(&state), Arc::clone(&indexes), held(records), hash_key(), checkpoint, 1);
     let next = checkpoint.next as usize;
     let watermark = indexes.watermark() as usize;
     for (at, record) in records.iter().enumerate().take(next).skip(watermark) {
@@ -186,7 +208,7 @@ proptest! {
         let (all, got) = (activations(&*undisturbed), activations(&*written));
         prop_assert!(all.ends_with(&got), "no activation is doubled or out of order");
         let indexes = open_indexes(cut.path());
-        let reader = ProfileReader::new(Arc::clone(again.state()), indexes, part, hash_key());
+        let reader = ProfileReader::new(Arc::clone(again.state()), indexes, part, hash_key(), clock());
         check_reads(&reader, &reference(&records))?;
     }
 
@@ -258,12 +280,13 @@ fn running(
         activations: Arc::clone(written) as Arc<dyn EventLog>,
         indexes: Arc::clone(&indexes),
         hash_key: hash_key(),
+        clock: clock(),
     };
     let options = ProjectorOptions::new(StatePaths::within(directory));
     let projector = Projector::start(options, parts, |error| panic!("{error}")).expect("it starts");
     wait_for(&projector, events.bounds().end);
     let events = Arc::clone(events) as Arc<dyn EventLog>;
-    let reader = ProfileReader::new(Arc::clone(projector.state()), indexes, events, hash_key());
+    let reader = ProfileReader::new(Arc::clone(projector.state()), indexes, events, hash_key(), clock());
     (projector, reader)
 }
 
@@ -299,6 +322,7 @@ fn check_reads(reader: &ProfileReader, expected: &Reference) -> Result<(), TestC
             let got: Vec<u64> = got.iter().map(|entry| entry.sequence).collect();
             prop_assert_eq!(got, expected.events_of(workspace, &found.view.profile.members));
         }
+        all::check_pages(reader, workspace, &expected.profiles(workspace))?;
     }
     Ok(())
 }
@@ -355,7 +379,8 @@ fn merged_away_ids_keep_resolving() {
     append(&*events, records(&sketches));
     let projector = start_projector(directory.path(), &events, &written);
     projector.stop().expect("a clean stop");
-    let reader = ProfileReader::new(Arc::clone(projector.state()), open_second(), events, hash_key());
+    let state = Arc::clone(projector.state());
+    let reader = ProfileReader::new(state, open_second(), events, hash_key(), clock());
     let key = hash_key();
     let mut ids = BTreeSet::new();
     for device in ["d1", "d2", "d3"] {

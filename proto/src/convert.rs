@@ -1,10 +1,11 @@
-//! From gRPC to the form that the pipeline takes: an event as the JSON object that it is over HTTP.
+//! From gRPC to the form that the pipeline takes: an event as the JSON object that it is over HTTP. And from the model
+//! to gRPC: times and identifiers.
 //!
 //! What the client sent as JSON (`properties`, `traits`, `context`, `integrations`) is put in byte for byte; it is
 //! read only to see that it is one JSON value, so that nothing in it can reach the members around it. What
 //! the members must be is not decided here.
 
-use crate::grpc::v1::{Event, EventType};
+use crate::grpc::v1::{Event, EventType, Identifier};
 use prost_types::Timestamp;
 use serde::de::IgnoredAny;
 use std::fmt;
@@ -79,6 +80,19 @@ pub fn event_to_json(event: &Event, message_id: &str) -> Result<String, Unconver
     object.json("/context", &event.context);
     object.json("/integrations", &event.integrations);
     object.finish()
+}
+
+/// A time as gRPC has it.
+pub fn time_of(at: tributary_model::Timestamp) -> Timestamp {
+    const MICROS: i64 = 1_000_000;
+    let micros = at.as_micros();
+    let nanos = i32::try_from(micros.rem_euclid(MICROS) * 1000).expect("less than a second of nanoseconds");
+    Timestamp { seconds: micros.div_euclid(MICROS), nanos }
+}
+
+/// An identifier as gRPC has it.
+pub fn identifier_of(identifier: &tributary_model::Identifier) -> Identifier {
+    Identifier { namespace: identifier.namespace().as_str().to_owned(), value: identifier.value().to_owned() }
 }
 
 /// A time as RFC 3339 text, with as many digits as it has.
@@ -229,6 +243,19 @@ mod tests {
         assert!(why.to_string().starts_with("`timestamp` is not a time"), "{why}");
         let kept = r#"{"type":"track","userId":"u","timestamp":{"seconds":9223372036854775807,"nanos":5}}"#;
         assert_eq!(why.original, kept.as_bytes());
+    }
+
+    #[test]
+    fn times_of_the_model_keep_their_microseconds() {
+        for (micros, seconds, nanos) in [
+            (0, 0, 0),
+            (1, 0, 1000),
+            (-1, -1, 999_999_000),
+            (1_790_000_000_123_456, 1_790_000_000, 123_456_000),
+        ] {
+            let want = Timestamp { seconds, nanos };
+            assert_eq!(time_of(tributary_model::Timestamp::from_micros(micros)), want, "{micros}");
+        }
     }
 
     #[test]

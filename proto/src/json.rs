@@ -7,11 +7,20 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAcces
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
-use tributary_model::ErrorCode;
 use tributary_model::json::{Members, as_text};
+use tributary_model::{ErrorCode, Position};
 
 /// The body of every success answer: exactly what the SDKs expect.
 pub const SUCCESS: &str = r#"{"success":true}"#;
+
+/// The body of a success answer to a client that asked for the position of its last event. `None`: every event of it was
+/// set aside, so there is nothing to wait for.
+pub fn success_at(position: Option<Position>) -> String {
+    match position {
+        Some(position) => format!(r#"{{"success":true,"position":"{position}"}}"#),
+        None => r#"{"success":true,"position":null}"#.to_owned(),
+    }
+}
 
 /// Why a body cannot be taken apart.
 #[derive(Debug, thiserror::Error)]
@@ -287,6 +296,17 @@ mod tests {
         assert!(Single::parse(&body).is_ok());
         assert!(Batch::parse(&"[".repeat(100_000), 10).is_err());
         assert!(Batch::parse(&format!(r#"{{"batch":{{"a":{deep}}}}}"#), 10).is_err());
+    }
+
+    #[test]
+    fn a_position_is_told_as_text() {
+        let cases = [
+            (Some(Position::at(1234)), r#"{"success":true,"position":"0.1234"}"#),
+            (None, r#"{"success":true,"position":null}"#),
+        ];
+        for (position, want) in cases {
+            assert_eq!(success_at(position), want);
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub const fn http_status(code: ErrorCode) -> u16 {
         ErrorCode::TooLarge => 413,
         ErrorCode::Internal => 500,
         ErrorCode::Unavailable => 503,
+        ErrorCode::Timeout => 504,
     }
 }
 
@@ -32,6 +33,7 @@ pub const fn grpc_status(code: ErrorCode) -> Code {
         ErrorCode::TooLarge => Code::ResourceExhausted,
         ErrorCode::Internal => Code::Internal,
         ErrorCode::Unavailable => Code::Unavailable,
+        ErrorCode::Timeout => Code::DeadlineExceeded,
     }
 }
 
@@ -52,6 +54,7 @@ mod tests {
             (ErrorCode::TooLarge, 413, Code::ResourceExhausted),
             (ErrorCode::Internal, 500, Code::Internal),
             (ErrorCode::Unavailable, 503, Code::Unavailable),
+            (ErrorCode::Timeout, 504, Code::DeadlineExceeded),
         ];
         for (code, http, grpc) in codes {
             assert_eq!((http_status(code), grpc_status(code)), (http, grpc), "{}", code.name());

@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::buyers::repeat_buyers;
 use crate::call::{Call, Sending};
 use crate::expectation::Expectation;
 use crate::party::{DAY_MS, Draft, Party, Visit};
@@ -116,6 +117,7 @@ impl Day {
         let wanted = self.wanted_so_far().saturating_sub(self.planned);
         fill(&mut random, self.config.day_start, &mut drafts, &visits, wanted);
         self.planned += drafts.len() as u64;
+        self.expectation.repeat_buyers += repeat_buyers(&drafts);
         // Stable: a scenario's own calls come before those added at the same moment.
         drafts.sort_by_key(|draft| draft.post_at_ms);
         self.wave.extend(drafts.into_iter().map(|draft| draft.call));

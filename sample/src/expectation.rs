@@ -20,6 +20,8 @@ pub struct Expectation {
     pub people: u64,
     /// Profiles that are left at the end. More than `people`: guests are a profile for each of their devices.
     pub profiles: u64,
+    /// Profiles with a user id and two distinct orders or more.
+    pub repeat_buyers: u64,
     /// The first person's profile, which is merged from several.
     pub example: Example,
 }

@@ -9,13 +9,15 @@
 //!
 //! Every call knows whose it really is ([`Call::person`]), and [`Day::expectation`] says what the default
 //! identity rules (one `user_id`, five `email` and five `anonymous_id` a profile, in that order of priority)
-//! make of the day: how many events are distinct, how many profiles are left, and how one of them looks. That
-//! follows from how each scenario lays out its identifiers, and is reasoned beside each in `scenario.rs`.
+//! make of the day: how many events are distinct, how many profiles are left, how many of them are repeat buyers,
+//! and how one of them looks. That follows from how each scenario lays out its identifiers, and is reasoned beside
+//! each in `scenario.rs`.
 //! Nothing here resolves identifiers, and the crate depends on no other of the project.
 //!
 //! Left out: sending. Calls hold no `sentAt`, which is a sender's to add.
 
 mod body;
+mod buyers;
 mod call;
 mod catalog;
 mod crowd;

@@ -23,6 +23,7 @@ struct Resolver {
 struct Profile {
     identifiers: BTreeSet<Identifier>,
     events: u64,
+    orders: u64,
     traits: BTreeMap<String, ((jiff::Timestamp, String), Value)>,
 }
 
@@ -51,6 +52,7 @@ impl Resolver {
         };
         let profile = self.profiles.get_mut(&target).expect("just joined");
         profile.events += 1;
+        profile.orders += u64::from(body["type"] == "track" && body["event"] == "Order Completed");
         if body["type"] == "identify" {
             let at = body["timestamp"].as_str().expect("a time").parse().expect("RFC 3339");
             let stamp: (jiff::Timestamp, String) = (at, body["messageId"].to_string());
@@ -72,6 +74,7 @@ impl Resolver {
         for profile in found {
             let old = self.profiles.remove(profile).expect("a live profile");
             joined.events += old.events;
+            joined.orders += old.orders;
             for (name, entry) in old.traits {
                 match joined.traits.get(&name) {
                     Some(have) if have.0 >= entry.0 => {}
@@ -124,6 +127,10 @@ fn expected_profiles_are_what_the_algorithm_leaves() {
         let want = day.expectation();
         assert_eq!(resolver.profiles.len() as u64, want.profiles, "seed {seed}, {people} people");
         assert_eq!(resolver.seen.len() as u64, want.distinct, "seed {seed}");
+        let is_known =
+            |profile: &Profile| profile.identifiers.iter().any(|(namespace, _)| *namespace == "user_id");
+        let buyers = resolver.profiles.values().filter(|profile| profile.orders >= 2 && is_known(profile));
+        assert_eq!(buyers.count() as u64, want.repeat_buyers, "seed {seed}, {people} people");
 
         let user_id = want.example.user_id().expect("the first person has a user id");
         let example = &resolver.profiles[&resolver.profile_of[&("user_id", user_id.to_owned())]];

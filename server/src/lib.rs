@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod bulk;
 pub mod cli;
 mod clock;
 pub mod config;
@@ -12,6 +13,7 @@ mod durable;
 pub mod keys;
 pub mod lifecycle;
 mod metrics;
+mod nesting;
 pub mod seal;
 pub mod telemetry;
 pub mod tls;

@@ -1,11 +1,17 @@
 //! The whole server, driven from outside: the real binary, real HTTP, real files.
 
+mod accounts;
+mod audience_preview;
+mod audiences;
+mod bulk;
 mod crash;
 mod data_map;
 mod faces;
 mod grpc;
+mod grpc_profiles;
 mod harness;
 mod identity;
 mod identity_rules;
 mod kafka;
 mod lifecycle;
+mod profile_api;

@@ -33,17 +33,17 @@ impl Measured {
 
 /// Events, the links that they brought, and the time that they took.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub(super) struct Cost {
-    pub(super) events: u64,
-    pub(super) links: u64,
-    pub(super) seconds: f64,
+pub(crate) struct Cost {
+    pub(crate) events: u64,
+    pub(crate) links: u64,
+    pub(crate) seconds: f64,
     /// User and kernel time of all threads.
-    pub(super) cpu_seconds: f64,
+    pub(crate) cpu_seconds: f64,
 }
 
 impl Cost {
     /// Adds another cost.
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.events += other.events;
         self.links += other.links;
         self.seconds += other.seconds;
@@ -53,19 +53,19 @@ impl Cost {
 
 /// A clock that runs.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stopwatch {
+pub(crate) struct Stopwatch {
     began: Instant,
     cpu_seconds: f64,
 }
 
 impl Stopwatch {
     /// Starts it.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self { cpu_seconds: cpu_seconds(), began: Instant::now() }
     }
 
     /// What it cost since the start.
-    pub(super) fn cost(&self, events: u64, links: u64) -> Cost {
+    pub(crate) fn cost(&self, events: u64, links: u64) -> Cost {
         let seconds = self.began.elapsed().as_secs_f64();
         Cost { events, links, seconds, cpu_seconds: cpu_seconds() - self.cpu_seconds }
     }
@@ -81,7 +81,7 @@ fn cpu_seconds() -> f64 {
 ///
 /// # Errors
 /// If `/proc` does not tell.
-pub(super) fn resident_bytes() -> anyhow::Result<u64> {
+pub(crate) fn resident_bytes() -> anyhow::Result<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").context("/proc/self/statm can't be read")?;
     let pages: u64 = statm
         .split_whitespace()

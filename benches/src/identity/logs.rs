@@ -142,7 +142,7 @@ impl EventLog for PeopleLog {
 
 /// Takes everything and keeps nothing.
 #[derive(Debug, Default)]
-pub(super) struct Dropped {
+pub(crate) struct Dropped {
     end: AtomicU64,
 }
 

@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tributary_eventlog::index::{IndexOptions, Indexes};
 use tributary_model::HashKey;
+use tributary_model::clock::SystemClock;
 use tributary_profiles::{Progress, Projector, ProjectorOptions, ProjectorParts, StatePaths};
 
 /// Makes about so many identifiers known, then projects so many events of known people, twice.
@@ -75,6 +76,7 @@ impl Run {
             activations: Arc::new(Dropped::default()),
             indexes: Arc::new(Indexes::open(database, IndexOptions::default())?),
             hash_key: HashKey::derive(b"bench"),
+            clock: Arc::new(SystemClock),
         };
         let options = ProjectorOptions::new(StatePaths::within(data_dir));
         let projector =

@@ -130,6 +130,22 @@ where
     Ok(ingestion.finish()?)
 }
 
+/// Removes entries, whose keys are strictly ascending. Durable and visible, all at once, when this returns.
+pub(super) fn erase<K: Into<fjall::UserKey>>(
+    keyspace: &Keyspace,
+    keys: impl IntoIterator<Item = K>,
+) -> Result<(), IndexError> {
+    let mut keys = keys.into_iter().peekable();
+    if keys.peek().is_none() {
+        return Ok(());
+    }
+    let mut ingestion = keyspace.start_ingestion()?;
+    for key in keys {
+        ingestion.write_tombstone(key)?;
+    }
+    Ok(ingestion.finish()?)
+}
+
 /// For lookups of keys that mostly are not there: filters at every level with about one false answer in a
 /// thousand, in small parts, so that a cache smaller than all filters still serves (a whole one is megabytes).
 /// Keys are hashes, which no compression shortens.

@@ -5,7 +5,7 @@ use super::days::{DAY_MICROS, Days, ingest, options_for_ranges};
 use super::event_query::{self, EventQuery};
 use super::layers::{Layer, Layers};
 use super::message_index::received_at;
-use super::meta::Meta;
+use super::meta::{Meta, SpanOf};
 use fjall::{Database, UserValue};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -113,10 +113,10 @@ impl Span {
     pub(super) const EMPTY: Self =
         Self { highest_sequence: 0, earliest: Timestamp::from_micros(i64::MAX), latest: Timestamp::MIN };
 
-    fn include(&mut self, key: &EventKey) {
-        self.highest_sequence = self.highest_sequence.max(key.sequence());
-        self.earliest = self.earliest.min(key.event_time());
-        self.latest = self.latest.max(key.event_time());
+    pub(super) fn include(&mut self, sequence: u64, event_time: Timestamp) {
+        self.highest_sequence = self.highest_sequence.max(sequence);
+        self.earliest = self.earliest.min(event_time);
+        self.latest = self.latest.max(event_time);
     }
 }
 
@@ -137,7 +137,7 @@ pub(super) struct EventIndex {
 
 impl EventIndex {
     pub(super) fn open(db: Database, meta: &Meta) -> Result<Self, IndexError> {
-        let days = Days::open(db, PREFIX, options_for_ranges, |number| meta.span(number))?;
+        let days = Days::open(db, PREFIX, options_for_ranges, |number| meta.span(SpanOf::Events, number))?;
         Ok(Self { memory: Layers::new(), days })
     }
 
@@ -174,7 +174,7 @@ impl EventIndex {
             .iter()
             .map(|(number, entries)| {
                 let mut span = known.get(number).map_or(Span::EMPTY, |day| day.about);
-                entries.iter().for_each(|(key, _)| span.include(key));
+                entries.iter().for_each(|(key, _)| span.include(key.sequence(), key.event_time()));
                 (*number, span)
             })
             .collect();
@@ -194,7 +194,7 @@ impl EventIndex {
 
     pub(super) fn expire(&self, events_first: u64, meta: &Meta) -> Result<(), IndexError> {
         for number in self.days.drop_where(|_, span| span.highest_sequence < events_first)? {
-            meta.forget_span(number)?;
+            meta.forget_span(SpanOf::Events, number)?;
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! The two indexes over the events log: message id to position, and fragment and time to position.
+//! The indexes over the events log: message id to position, fragment and time to position, and event name to fragments
+//! and times.
 //!
 //! What was recorded recently is held in memory; [`Indexes::flush`] writes it, sorted, into one fjall database,
 //! and expiry drops whole days.
@@ -13,7 +14,7 @@
 //!   at `before` sees only sightings with a smaller sequence, and those are the same whether the log is read for
 //!   the first time or again from an earlier position, whatever was recorded beyond that position meanwhile. So
 //!   each decision about a duplicate comes out as it did the first time, and what is recorded again is already
-//!   there. The event index is a set in the same way.
+//!   there. The event index is a set in the same way; the name index passes over what it has.
 //! - **The watermark never promises too much.** It is stored after everything it speaks for is durable. A crash
 //!   between the two leaves entries above the watermark, which are recorded again with the same keys and values.
 //!
@@ -25,8 +26,12 @@
 //! | `idx_meta` | `format` | u32 |
 //! | | `watermark` | u64 |
 //! | | `evt` + day (i64) | postcard of the day's span: highest sequence, earliest and latest event time |
+//! | | `nam` + day (i64) | the same of the name index |
+//! | | `names_covered_from` | u64: the sequence from which on the name index lacks nothing |
+//! | | `unsure_names` | postcard of the parts that its last flush was about to write: their beginning, and (day, key) of each |
 //! | `idx_msg_<day>` | workspace (u32) + 16 bytes of BLAKE3 over workspace, source, message id | for each sighting, by sequence: postcard of (sequence, sequence − frame, µs within the day) |
 //! | `idx_evt_<day>` | workspace (u32) + fragment (16 bytes) + event time (i64, µs) + sequence (u64) | postcard of (sequence − frame, µs within the day) |
+//! | `idx_nam_<day>` | workspace (u32) + kind (u8) + 8 bytes of BLAKE3 over the name (0 for none) + the watermark before it was written (u64) | version, postcard of count, first and last sequence, earliest and latest event time; then for each event 8 bytes of its fragment and postcard of (sequence, event time) less those of the one before |
 //!
 //! A day is the UTC day of `received_at`, in days since 1970-01-01.
 //!
@@ -49,20 +54,23 @@ mod layers;
 mod message_index;
 mod meta;
 mod metrics;
+mod name_index;
 #[cfg(test)]
 mod tests;
 
 pub use event_index::IndexedEvent;
 pub use event_query::{EventOrder, EventQuery};
 pub use message_index::{FirstSeen, MessageKey, SIGHTINGS_PER_DAY_MAX};
+pub use name_index::{NameQuery, NamedEvent, short_fragment};
 
 use event_index::EventIndex;
 use message_index::MessageIndex;
 use meta::Meta;
+use name_index::NameIndex;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tributary_model::{ErrorCode, Timestamp, WorkspaceId};
+use tributary_model::{ErrorCode, EventKind, Timestamp, WorkspaceId};
 
 /// The named limits of the indexes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,10 +124,11 @@ impl IndexError {
     }
 }
 
-/// Both indexes over one database. See the module's header for what they guarantee.
+/// The indexes over one database. See the module's header for what they guarantee.
 pub struct Indexes {
     messages: MessageIndex,
     events: EventIndex,
+    names: NameIndex,
     meta: Meta,
     watermark: AtomicU64,
     /// Held by whatever changes the set of days or writes into them: one flush or expiry at a time.
@@ -135,8 +144,10 @@ impl Indexes {
         let meta = Meta::open(&db)?;
         let watermark = meta.watermark()?;
         let events = EventIndex::open(db.clone(), &meta)?;
+        let names = NameIndex::open(db.clone(), &meta, watermark)?;
         let messages = MessageIndex::open(db, &options)?;
-        Ok(Self { messages, events, meta, watermark: AtomicU64::new(watermark), maintenance: Mutex::new(()) })
+        let (watermark, maintenance) = (AtomicU64::new(watermark), Mutex::new(()));
+        Ok(Self { messages, events, names, meta, watermark, maintenance })
     }
 
     /// Everything of the events log below this sequence is durable in the indexes; what is at or above it has to
@@ -181,7 +192,20 @@ impl Indexes {
         self.events.record(workspace, &fragment, entry);
     }
 
-    /// How many entries of both indexes were recorded since the last flush began. What bounds the memory is a
+    /// Records the call and the name of an event that was folded into a fragment; events come in the order of their
+    /// sequences. In memory until the next flush. Recording one again changes nothing.
+    pub fn record_name(
+        &self,
+        workspace: WorkspaceId,
+        kind: EventKind,
+        name: Option<&str>,
+        fragment: &[u8; 16],
+        entry: IndexedEvent,
+    ) {
+        self.names.record(workspace, (kind, name), fragment, entry);
+    }
+
+    /// How many messages and events were recorded since the last flush began. What bounds the memory is a
     /// caller that flushes when this passes its limit, and waits while a flush is still running.
     pub fn recorded(&self) -> usize {
         self.messages.recorded() + self.events.recorded()
@@ -197,11 +221,12 @@ impl Indexes {
     pub fn flush(&self, watermark: u64) -> Result<(), IndexError> {
         let _alone = self.maintenance.lock().expect("a panic during maintenance ends the process");
         let started = Instant::now();
-        let written = self.write_recorded()?;
+        let written = self.write_recorded(watermark)?;
         if watermark > self.watermark() {
             self.meta.store_watermark(watermark)?;
             self.watermark.store(watermark, Ordering::Release);
         }
+        self.names.commit(self.watermark());
         metrics::flushed(started.elapsed(), written);
         Ok(())
     }
@@ -209,7 +234,7 @@ impl Indexes {
     /// Drops the days that nothing needs any more: from the message index those wholly older than `log_time` minus
     /// the window and the days kept, and than `oldest_needed_message_time` (the oldest receive time that a later
     /// reading of the log will ask for: its log time at the earliest position it may start from, minus the
-    /// window); from the event index those that hold only positions below `events_first`, the oldest readable one.
+    /// window); from the other two those that hold only positions below `events_first`, the oldest readable one.
     /// Waits for a running flush.
     ///
     /// # Errors
@@ -223,7 +248,8 @@ impl Indexes {
         let _alone = self.maintenance.lock().expect("a panic during maintenance ends the process");
         self.messages.expire(log_time, oldest_needed_message_time)?;
         self.events.expire(events_first, &self.meta)?;
-        metrics::days(self.messages.days(), self.events.days());
+        self.names.expire(events_first, &self.meta)?;
+        metrics::days(self.messages.days(), self.events.days(), self.names.days());
         Ok(())
     }
 
@@ -240,10 +266,25 @@ impl Indexes {
         self.events.query(workspace, fragments, query)
     }
 
-    /// Writes the recorded layers and lets go of them; the caller holds the maintenance lock.
-    fn write_recorded(&self) -> Result<metrics::Written, IndexError> {
+    /// Calls `visit` with the events of a name, each once, in no order.
+    ///
+    /// # Errors
+    /// If the store can't be read; some events may have been shown.
+    pub fn names(&self, query: &NameQuery<'_>, visit: &mut dyn FnMut(NamedEvent)) -> Result<(), IndexError> {
+        self.names.visit(query, visit)
+    }
+
+    /// The first sequence from which on [`Indexes::names`] shows every event: those before were indexed by a version
+    /// that had no names.
+    pub fn names_covered_from(&self) -> u64 {
+        self.names.covered_from()
+    }
+
+    /// Writes what was recorded; the caller holds the maintenance lock.
+    fn write_recorded(&self, watermark: u64) -> Result<metrics::Written, IndexError> {
         let messages = self.messages.flush()?;
         let events = self.events.flush(&self.meta)?;
-        Ok(metrics::Written { messages, events })
+        let names = self.names.write(watermark, &self.meta)?;
+        Ok(metrics::Written { messages, events, names })
     }
 }

@@ -1,5 +1,6 @@
 //! The indexes through their public face, against a reference that keeps everything in a list.
 
+mod names;
 mod reference;
 
 use super::*;

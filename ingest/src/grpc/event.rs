@@ -3,7 +3,7 @@
 use crate::normalize::Arrival;
 use crate::pipeline::{Ended, Prepared};
 use crate::reason::{Problem, RejectReason};
-use tributary_model::SourceId;
+use tributary_model::{Position, SourceId};
 use tributary_proto::convert::{Flaw, Unconvertible, event_to_json};
 use tributary_proto::grpc::v1::{Event, EventResult, EventStatus};
 
@@ -39,6 +39,11 @@ pub(super) fn result_of(end: Ended) -> EventResult {
             pointer: problem.pointer.to_owned(),
         },
     }
+}
+
+/// A position as the client is told it; empty for none.
+pub(super) fn position_text(position: Option<Position>) -> String {
+    position.map(|position| position.to_string()).unwrap_or_default()
 }
 
 /// What the hash below is for, so that it equals no other.

@@ -52,8 +52,9 @@ pub(super) async fn take(
         let collector = Arc::clone(collector);
         tokio::spawn(async move { collector.store(prepared, reservation).await })
     };
-    storing.await.map_err(|_| IngestError::Abandoned)??;
-    Ok(SendResponse { results: ends.into_iter().map(event::result_of).collect() })
+    let last = storing.await.map_err(|_| IngestError::Abandoned)??;
+    let results = ends.into_iter().map(event::result_of).collect();
+    Ok(SendResponse { results, position: event::position_text(last) })
 }
 
 /// Whether the message grew by more than it may when it was inflated.

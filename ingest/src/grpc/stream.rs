@@ -9,7 +9,7 @@ use crate::auth::SourceRef;
 use crate::body::BLOCKING_FROM_BYTES;
 use crate::error::{IngestError, StreamFault};
 use crate::grpc::admission::Call;
-use crate::grpc::event::{self, made_message_id, result_of};
+use crate::grpc::event::{self, made_message_id, position_text, result_of};
 use crate::grpc::status::{in_our_words, refused, status_of};
 use crate::metrics::Method;
 use crate::normalize::Defaults;
@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
-use tributary_model::Timestamp;
+use tributary_model::{Position, Timestamp};
 use tributary_proto::grpc::v1::{
     Event, StreamAcknowledgement, StreamOpen, StreamOpened, StreamRequest, StreamResponse, StreamResult,
     stream_request, stream_response,
@@ -108,7 +108,7 @@ struct Group {
     through: u64,
     ends: Vec<Ended>,
     bytes: usize,
-    stored: Pin<Box<dyn Future<Output = Result<(), IngestError>> + Send>>,
+    stored: Pin<Box<dyn Future<Output = Result<Option<Position>, IngestError>> + Send>>,
 }
 
 /// One opening of a stream.
@@ -298,18 +298,19 @@ where
     }
 
     /// Tells that the oldest append is durable.
-    async fn acknowledge(&mut self, stored: Result<(), IngestError>) -> Result<(), End> {
+    async fn acknowledge(&mut self, stored: Result<Option<Position>, IngestError>) -> Result<(), End> {
         let group = self.groups.pop_front().expect("its append has just ended");
         self.events_in_flight -= group.ends.len();
         self.bytes_in_flight -= group.bytes;
-        stored.map_err(|why| End::Failed(status_of(why)))?;
+        let last = stored.map_err(|why| End::Failed(status_of(why)))?;
         let results = group
             .ends
             .into_iter()
             .zip(group.first..=group.through)
             .map(|(end, sequence)| StreamResult { sequence, result: Some(result_of(end)) })
             .collect();
-        let acknowledgement = StreamAcknowledgement { through: group.through, results };
+        let position = position_text(last);
+        let acknowledgement = StreamAcknowledgement { through: group.through, results, position };
         self.answer(stream_response::Response::Acknowledgement(acknowledgement)).await
     }
 
@@ -361,7 +362,7 @@ fn prepare(
 }
 
 /// How the oldest append ended; waits for ever if there is none.
-async fn oldest(groups: &mut VecDeque<Group>) -> Result<(), IngestError> {
+async fn oldest(groups: &mut VecDeque<Group>) -> Result<Option<Position>, IngestError> {
     match groups.front_mut() {
         Some(group) => group.stored.as_mut().await,
         None => std::future::pending().await,

@@ -44,6 +44,31 @@ fn text(record: &Record) -> &str {
 }
 
 #[tokio::test]
+async fn the_position_of_the_last_event_is_told() {
+    let bench = Bench::new();
+    let cases = [
+        (vec![track("a"), track("b")], "0.1"),
+        (vec![Event::default()], ""),
+        (vec![], ""),
+        (vec![track("c"), Event::default()], "0.2"),
+    ];
+    for (events, want) in cases {
+        let request = SendRequest { events, ..SendRequest::default() };
+        let answer = send::take(&bench.collector, call(&bench), request).await.expect("taken");
+        assert_eq!(answer.position, want);
+    }
+    let mut client = Client::open(&bench).await;
+    for (sequence, event, want) in [(1, track("d"), "0.3"), (2, Event::default(), ""), (3, track("e"), "0.4")]
+    {
+        client.event(sequence, event).await;
+        match client.answer().await {
+            Ok(stream_response::Response::Acknowledgement(part)) => assert_eq!(part.position, want),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_event_has_its_own_result() {
     let bench = Bench::new();
     let events = vec![

@@ -332,6 +332,34 @@ fn bad_events_are_set_aside_with_success() {
 }
 
 #[test]
+fn the_position_of_the_last_event_is_told_where_it_is_asked_for() {
+    let server = Server::start(Bench::new());
+    let two = format!(r#"{{"batch":[{EVENT},5,{EVENT}]}}"#);
+    let plain = r#"{"success":true}"#;
+    let cases = [
+        ("/v1/track?position=true", EVENT, 200, r#"{"success":true,"position":"0.0"}"#),
+        ("/v1/batch?position=true", two.as_str(), 200, r#"{"success":true,"position":"0.2"}"#),
+        ("/v1/batch?position=true", r#"{"batch":[5]}"#, 200, r#"{"success":true,"position":null}"#),
+        ("/v1/track?a=b&position=true&c", EVENT, 200, r#"{"success":true,"position":"0.3"}"#),
+        ("/v1/track?position=false", EVENT, 200, plain),
+        ("/v1/track?colour=red", EVENT, 200, plain),
+        ("/v1/track?position=true", EVENT, 200, r#"{"success":true,"position":"0.6"}"#),
+        ("/v1/track?position=1", EVENT, 400, ""),
+        ("/v1/track?position", EVENT, 400, ""),
+    ];
+    for (path, body, status, want) in cases {
+        let answer = server.post(path, body);
+        assert_eq!(answer.status, status, "{path}");
+        if status == 200 {
+            assert_eq!(answer.body, want, "{path}");
+        } else {
+            assert_eq!(answer.code(), "invalid_request", "{path}");
+        }
+    }
+    assert_eq!(server.bench.log.entries().len(), 7, "what is refused is not stored");
+}
+
+#[test]
 fn bodies_over_their_limits() {
     let server = Server::start(Bench::new());
     let key = basic(WRITE_KEY);

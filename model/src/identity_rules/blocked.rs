@@ -2,7 +2,7 @@
 
 use super::NamespaceRule;
 use crate::identifier::Identifier;
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use std::collections::HashSet;
 
 /// What clients send where they have nothing to send. Zeros and dashes in any number, and blanks, are blocked
@@ -26,11 +26,6 @@ const SUGGESTED: [&str; 16] = [
     "[object Object]",
 ];
 
-/// The limit on the length of a pattern, in bytes.
-const PATTERN_BYTES_MAX: usize = 512;
-/// The limit on what a pattern takes in memory. Its search takes time in proportion to the value whatever it says.
-const PATTERN_MEMORY_MAX: usize = 256 << 10;
-
 /// A pattern, compiled.
 ///
 /// # Errors
@@ -39,26 +34,7 @@ pub(super) fn pattern(text: &str) -> Result<Regex, String> {
     if text.is_empty() {
         return Err("is empty, which would block every value; leave it out".to_owned());
     }
-    if text.len() > PATTERN_BYTES_MAX {
-        return Err(format!(
-            "has {} bytes; the limit is {PATTERN_BYTES_MAX}: split it into several",
-            text.len()
-        ));
-    }
-    let built =
-        RegexBuilder::new(text).size_limit(PATTERN_MEMORY_MAX).dfa_size_limit(PATTERN_MEMORY_MAX).build();
-    let pattern = built.map_err(|error| {
-        if matches!(error, regex::Error::CompiledTooBig(_)) {
-            return format!(
-                "explodes to more than {} KB when it is compiled; repeat less, and write [0-9A-Za-z_] for \\w",
-                PATTERN_MEMORY_MAX >> 10
-            );
-        }
-        // The whole message draws the pattern over several lines; the reason is at its end.
-        let message = error.to_string();
-        let reason = message.rsplit("error: ").next().unwrap_or(&message).trim();
-        format!("is no regular expression: {reason}")
-    })?;
+    let pattern = crate::pattern::compile(text)?;
     if pattern.find("x").is_some_and(|found| found.is_empty()) {
         return Err("finds a match in every value, an empty one: anchor it with ^ and $".to_owned());
     }

@@ -9,6 +9,33 @@ use percent_encoding::percent_decode_str;
 use tributary_model::identity_rules::IdentifierReader;
 use tributary_model::{Identifier, Namespace};
 
+/// What is read and changed: people, or the accounts that they belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Collection {
+    Users,
+    Accounts,
+}
+
+impl Collection {
+    fn parse(name: &str) -> Result<Self, ApiError> {
+        match name {
+            "users" => Ok(Self::Users),
+            "accounts" => Ok(Self::Accounts),
+            _ => {
+                Err(ApiError::not_found(format!("no collection {name:?}; there are `users` and `accounts`")))
+            }
+        }
+    }
+
+    /// The name in paths and rows.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Users => "users",
+            Self::Accounts => "accounts",
+        }
+    }
+}
+
 /// A part of a profile that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
@@ -16,6 +43,9 @@ pub(super) enum Part {
     ExternalIds,
     Events,
     Metadata,
+    Links,
+    Audiences,
+    Consent,
     Explain,
     History,
 }
@@ -37,11 +67,14 @@ pub(super) enum Endpoint {
 }
 
 /// Every endpoint with what stands behind the identifier in its path, and its name in metrics.
-const ENDPOINTS: [(&[&str], &str, Endpoint); 10] = [
+const ENDPOINTS: [(&[&str], &str, Endpoint); 13] = [
     (&["traits"], "traits", Endpoint::Read(Part::Traits)),
     (&["external_ids"], "external_ids", Endpoint::Read(Part::ExternalIds)),
     (&["events"], "events", Endpoint::Read(Part::Events)),
     (&["metadata"], "metadata", Endpoint::Read(Part::Metadata)),
+    (&["links"], "links", Endpoint::Read(Part::Links)),
+    (&["audiences"], "audiences", Endpoint::Read(Part::Audiences)),
+    (&["consent"], "consent", Endpoint::Read(Part::Consent)),
     (&["explain"], "explain", Endpoint::Read(Part::Explain)),
     (&["history"], "history", Endpoint::Read(Part::History)),
     (&["unmerge"], "unmerge", Endpoint::Change(Change::Unmerge)),
@@ -68,11 +101,17 @@ impl Endpoint {
             Self::Change(_) => Method::POST,
         }
     }
+
+    /// Whether profiles of a collection have it: nobody merges accounts, so there is nothing to change in them.
+    const fn is_of(self, collection: Collection) -> bool {
+        matches!((self, collection), (Self::Read(_), _) | (Self::Change(_), Collection::Users))
+    }
 }
 
 /// A request for a part of a profile, or for a change of one. It has no `Debug`: the value is personal.
 pub(super) struct Address {
     pub(super) workspace: String,
+    pub(super) collection: Collection,
     pub(super) namespace: String,
     pub(super) value: String,
     pub(super) endpoint: Endpoint,
@@ -87,17 +126,23 @@ impl Address {
             return Err(unknown());
         };
         let workspace = decode(workspace)?;
-        if *collection != "users" {
-            return Err(ApiError::not_found(format!("no collection {collection:?}; there is `users`")));
-        }
-        let endpoint = Endpoint::parse(rest).ok_or_else(unknown)?;
+        let collection = Collection::parse(collection)?;
+        let endpoint =
+            Endpoint::parse(rest).filter(|endpoint| endpoint.is_of(collection)).ok_or_else(unknown)?;
         let who = decode(who)?;
         let (namespace, value) = who.split_once(':').ok_or_else(|| {
             ApiError::invalid("a profile is named by namespace:value, user_id:u1 for instance")
         })?;
-        Ok(Self { workspace, namespace: namespace.to_owned(), value: value.to_owned(), endpoint })
+        let (namespace, value) = (namespace.to_owned(), value.to_owned());
+        if collection == Collection::Accounts && namespace != GROUP_ID {
+            return Err(ApiError::invalid("an account is named by group_id:value"));
+        }
+        Ok(Self { workspace, collection, namespace, value, endpoint })
     }
 }
+
+/// What accounts are named by.
+pub(super) const GROUP_ID: &str = "group_id";
 
 fn decode(segment: &str) -> Result<String, ApiError> {
     let text = percent_decode_str(segment).decode_utf8();
@@ -151,7 +196,12 @@ mod tests {
             ("default/collections/users/profiles/user_id:u1/identifiers", None),
             ("default/collections/users/profiles/user_id:u1/identifiers/", None),
             ("default/collections/users/profiles/user_id:u1/link", None),
-            ("default/collections/accounts/profiles/group_id:g/traits", None),
+            ("default/collections/accounts/profiles/group_id:a:1%2F2/traits", Some(("group_id", "a:1/2"))),
+            ("default/collections/accounts/profiles/group_id:g/links", Some(("group_id", "g"))),
+            ("default/collections/accounts/profiles/user_id:g/traits", None),
+            ("default/collections/accounts/profiles/group_id:g/identifiers/move", None),
+            ("default/collections/accounts/profiles/group_id:g/unmerge", None),
+            ("default/collections/things/profiles/group_id:g/traits", None),
             ("default", None),
             ("", None),
         ];
@@ -169,6 +219,9 @@ mod tests {
             ("external_ids", "external_ids", Method::GET),
             ("events", "events", Method::GET),
             ("metadata", "metadata", Method::GET),
+            ("links", "links", Method::GET),
+            ("audiences", "audiences", Method::GET),
+            ("consent", "consent", Method::GET),
             ("explain", "explain", Method::GET),
             ("history", "history", Method::GET),
             ("unmerge", "unmerge", Method::POST),

@@ -1,12 +1,12 @@
-//! What is read of a profile: traits, identifiers, events, metadata.
+//! What is read of a profile's events and of the identifiers that they brought.
 
+use super::address::Collection;
 use super::body::{Body, member, raw};
 use super::error::ApiError;
 use super::query::Query;
 use crate::reader::{Found, ProfileReader, cursor_of, parse_cursor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 use tributary_eventlog::index::{EventQuery, IndexedEvent};
 use tributary_model::json::Members;
 use tributary_model::{EventKind, NodeKey, WorkspaceId};
@@ -14,34 +14,6 @@ use tributary_model::{EventKind, NodeKey, WorkspaceId};
 /// How many events are read at a time while rows are picked by name, and how many at most for one page.
 const SCAN_PAGE: usize = 500;
 const SCAN_MAX: usize = 20_000;
-
-/// `{"traits":{…},"cursor":{…}}`, by name.
-pub(super) fn traits(found: &Found, query: &Query) -> Result<Body, ApiError> {
-    let mut rows: BTreeMap<&str, Box<RawValue>> = BTreeMap::new();
-    let mut more = None;
-    let after = query.next.as_deref();
-    for (name, value, entry) in found.view.traits() {
-        if !query.wants(name) || after.is_some_and(|after| name <= after) {
-            continue;
-        }
-        if rows.len() == query.limit {
-            more = rows.last_key_value().map(|(name, _)| (*name).to_owned());
-            break;
-        }
-        let value = raw(value)?;
-        let value = if query.verbose {
-            member(&BTreeMap::from([
-                ("value", value),
-                ("source_id", member(&entry.source.to_string())),
-                ("updated_at", member(&entry.at.to_string())),
-            ]))
-        } else {
-            value
-        };
-        rows.insert(name, value);
-    }
-    Ok(Body::from([("traits", member(&rows)), ("cursor", query.cursor(more))]))
-}
 
 /// `{"data":[…],"cursor":{…}}`: the identifiers that are the profile's now, by namespace and value.
 pub(super) fn external_ids(
@@ -67,7 +39,7 @@ pub(super) fn external_ids(
         let first = reader.node(workspace, node)?.map(|node| node.first.clone());
         let row = json!({
             "source_id": first.as_ref().map(|first| first.source.to_string()),
-            "collection": "users",
+            "collection": Collection::Users.name(),
             "id": id,
             "type": namespace,
             "created_at": first.as_ref().map(|first| first.received_at.to_string()),

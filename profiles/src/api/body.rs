@@ -35,7 +35,7 @@ pub(super) fn profile(id: ProfileId, view: &View) -> Result<Body, ApiError> {
     let identifiers: Vec<String> = view.profile.identifiers().map(text).collect();
     let mut traits: BTreeMap<&str, Box<RawValue>> = BTreeMap::new();
     for (name, value, _) in view.traits() {
-        traits.insert(name, raw(value)?);
+        traits.insert(name, raw(&value)?);
     }
     Ok(Body::from([
         ("profile_id", member(&id.to_string())),

@@ -1,26 +1,33 @@
 //! The profile API: `GET /v1/spaces/{workspace}/collections/users/profiles/{namespace}:{value}/…` in the shapes of
-//! Segment's Profile API, and what it has not: reasons, history, unmerge, identifiers moved by hand.
+//! Segment's Profile API, and what it has not: audiences, consent, reasons, history, unmerge, identifiers moved by hand,
+//! and reads that wait or look back. Accounts are read the same way, in the collection `accounts`.
 //!
-//! Everything that reads blocks, so it runs on threads for that. A change is answered once it is in force.
+//! Everything that reads blocks, so it runs on threads for that. A change is answered once it is in force. Every answer
+//! has a `Request-Id`, which the log names where we are at fault.
 
+mod accounts;
 mod address;
 mod answer;
+mod belongings;
 mod body;
 mod change;
 mod error;
 mod query;
 mod reasons;
+mod request_id;
+mod traits;
 
 use crate::desk::CommandDesk;
 use crate::metrics;
-use crate::reader::ProfileReader;
-use actix_web::http::header::AUTHORIZATION;
+use crate::reader::{AS_OF_NODES_MAX, AS_OF_RECORDS_MAX, AsOf, Found, ProfileReader};
+use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
-use address::{Address, Endpoint, Part};
+use address::{Address, Collection, Endpoint, Part};
 use body::Body;
 use change::Asked;
 use error::ApiError;
-use query::Query;
+use query::{Class, Query};
+use request_id::RequestIds;
 use std::sync::{Arc, OnceLock};
 use tributary_model::command::Who;
 use tributary_model::{ErrorCode, WorkspaceId};
@@ -47,6 +54,7 @@ pub struct ProfileApi {
     access: Arc<dyn Access>,
     reader: Arc<OnceLock<ProfileReader>>,
     desk: Arc<OnceLock<CommandDesk>>,
+    request_ids: RequestIds,
 }
 
 impl ProfileApi {
@@ -56,7 +64,7 @@ impl ProfileApi {
         reader: Arc<OnceLock<ProfileReader>>,
         desk: Arc<OnceLock<CommandDesk>>,
     ) -> Self {
-        Self { access, reader, desk }
+        Self { access, reader, desk, request_ids: RequestIds::new() }
     }
 
     fn reader(&self) -> Result<&ProfileReader, ApiError> {
@@ -81,16 +89,19 @@ async fn serve(request: HttpRequest, api: web::Data<ProfileApi>, payload: web::P
     let path = request.uri().path().strip_prefix("/v1/spaces/").unwrap_or_default();
     let address = Address::parse(path);
     let endpoint = address.as_ref().map_or("unknown", |address| address.endpoint.name());
+    let request_id = api.request_ids.next();
     let answered = match address {
         Ok(address) => answer(&request, api.into_inner(), address, payload).await,
         Err(error) => Err(error),
     };
-    let response = match answered {
+    let mut response = match answered {
         Ok(body) => HttpResponse::Ok().content_type("application/json").body(body),
-        Err(error) => error.response(),
+        Err(error) => error.response(&request_id),
     };
     let status = response.status().as_u16().to_string();
     ::metrics::counter!(metrics::API_REQUESTS, "endpoint" => endpoint, "status" => status).increment(1);
+    let request_id = HeaderValue::try_from(request_id).expect("letters and digits");
+    response.headers_mut().insert(HeaderName::from_static("request-id"), request_id);
     response
 }
 
@@ -107,37 +118,105 @@ async fn answer(
     let token = token_of(request);
     let query = request.query_string().to_owned();
     match address.endpoint {
-        Endpoint::Read(part) => blocking(move || read(&api, &address, part, token.as_deref(), &query)).await,
+        Endpoint::Read(part) => {
+            let workspace = api
+                .access
+                .profiles(token.as_deref(), &address.workspace)
+                .map_err(|code| refused(code, "this token may not read the profiles of this workspace"))?;
+            let reader = api.reader()?.clone();
+            let mut query = Query::parse(&query, query::known_of(address.collection, part))?;
+            request.uri().path().clone_into(&mut query.url);
+            if let Some(position) = query.wait_for {
+                api.desk()?.seen(position).await?;
+            }
+            blocking(move || read(&reader, workspace, &address, part, &query)).await
+        }
         Endpoint::Change(change) => {
             change::answer(api, Asked { address, change, token, query }, payload).await
         }
     }
 }
 
+/// Reads a part of a profile. Blocking.
 fn read(
-    api: &ProfileApi,
+    reader: &ProfileReader,
+    workspace: WorkspaceId,
     address: &Address,
     part: Part,
-    token: Option<&str>,
-    query: &str,
+    query: &Query,
 ) -> Result<Vec<u8>, ApiError> {
-    let workspace = api
-        .access
-        .profiles(token, &address.workspace)
-        .map_err(|code| refused(code, "this token may not read the profiles of this workspace"))?;
-    let reader = api.reader()?;
-    let query = Query::parse(query, query::known(part))?;
-    let find =
-        || reader.find(workspace, &address.namespace, &address.value)?.ok_or_else(ApiError::no_profile);
-    let body = match part {
-        Part::Traits => answer::traits(&find()?, &query)?,
-        Part::ExternalIds => answer::external_ids(reader, workspace, &find()?, &query)?,
-        Part::Events => answer::events(reader, workspace, &find()?, &query)?,
-        Part::Metadata => answer::metadata(&find()?),
-        Part::Explain => explain(reader, workspace, address, &query)?,
-        Part::History => history(reader, workspace, address, &query)?,
+    let body = match address.collection {
+        Collection::Users => read_person(reader, workspace, address, part, query)?,
+        Collection::Accounts => accounts::answer(reader, workspace, &address.value, part, query)?,
     };
     Ok(body::bytes(&body))
+}
+
+fn read_person(
+    reader: &ProfileReader,
+    workspace: WorkspaceId,
+    address: &Address,
+    part: Part,
+    query: &Query,
+) -> Result<Body, ApiError> {
+    let find = || found(reader, workspace, address, query);
+    match part {
+        Part::Traits => {
+            let found = find()?;
+            let memberships = if query.wants_class(Class::Audience) {
+                reader.memberships(workspace, found.id)?
+            } else {
+                Vec::new()
+            };
+            let now = query.as_of.unwrap_or_else(|| reader.now());
+            traits::traits(&found.view, &memberships, now, query)
+        }
+        Part::ExternalIds => answer::external_ids(reader, workspace, &find()?, query),
+        Part::Events => answer::events(reader, workspace, &find()?, query),
+        Part::Metadata => Ok(answer::metadata(&find()?)),
+        Part::Links => {
+            let accounts = reader.accounts_of(workspace, &find()?.view);
+            Ok(belongings::links(&accounts, query))
+        }
+        Part::Audiences => {
+            let memberships = reader.memberships(workspace, find()?.id)?;
+            let definitions = reader.definitions(workspace)?;
+            Ok(belongings::audiences(&definitions.defined.audiences, &memberships, query))
+        }
+        Part::Consent => Ok(belongings::consent(&find()?.view, query)),
+        Part::Explain => explain(reader, workspace, address, query),
+        Part::History => history(reader, workspace, address, query),
+    }
+}
+
+/// The profile that a path names, as it is now, or as it was.
+fn found(
+    reader: &ProfileReader,
+    workspace: WorkspaceId,
+    address: &Address,
+    query: &Query,
+) -> Result<Found, ApiError> {
+    let Some(at) = query.as_of else {
+        let found = reader.find(workspace, &address.namespace, &address.value)?;
+        return found.ok_or_else(ApiError::no_profile);
+    };
+    let now = reader.now();
+    if at > now {
+        return Err(ApiError::invalid(format!("as_of is {at}, which is later than now, {now}")));
+    }
+    let who = whose(reader, workspace, address)?;
+    match reader.as_of(workspace, &who, at)? {
+        AsOf::Found(found) => Ok(found),
+        AsOf::NoProfile => Err(ApiError::not_found("no profile had this identifier then")),
+        AsOf::Incomplete { first_possible } => Err(ApiError::Incomplete { first_possible }),
+        AsOf::TooMuch => Err(ApiError::Refused(
+            ErrorCode::Conflict,
+            format!(
+                "as_of would have to look at more than {AS_OF_NODES_MAX} identifiers or {AS_OF_RECORDS_MAX} records: \
+                 too many have to do with this profile"
+            ),
+        )),
+    }
 }
 
 fn explain(

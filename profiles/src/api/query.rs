@@ -1,36 +1,89 @@
 //! The query parameters of the profile API.
 
-use super::address::Part;
+use super::address::{Collection, Part};
 use super::body::member;
 use super::error::ApiError;
+use crate::waiting::parse_wait_for;
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tributary_eventlog::index::EventOrder;
-use tributary_model::Timestamp;
+use tributary_model::{Position, Timestamp};
 
 /// How many rows an answer has if the request does not say.
 pub(super) const LIMIT_DEFAULT: usize = 20;
 /// How many rows an answer has at most; asking for more gives so many, and the cursor says so.
 pub(super) const LIMIT_MAX: usize = 200;
 
-/// What rows are picked and paged by.
-const OF_ROWS: [&str; 8] = ["limit", "next", "include", "exclude", "start", "end", "sort", "verbose"];
-const OF_HISTORY: [&str; 2] = ["limit", "next"];
-const OF_EXPLAIN: [&str; 1] = ["with"];
+const OF_TRAITS: [&str; 11] =
+    ["limit", "next", "include", "exclude", "start", "end", "sort", "verbose", "class", "as_of", "wait_for"];
+const OF_FACTS: [&str; 10] =
+    ["limit", "next", "include", "exclude", "start", "end", "sort", "verbose", "as_of", "wait_for"];
+const OF_EVENTS: [&str; 9] =
+    ["limit", "next", "include", "exclude", "start", "end", "sort", "verbose", "wait_for"];
+const OF_NAMES: [&str; 6] = ["limit", "next", "include", "exclude", "verbose", "wait_for"];
+const OF_PAGES: [&str; 4] = ["limit", "next", "verbose", "wait_for"];
+const OF_ACCOUNT: [&str; 7] = ["limit", "next", "include", "exclude", "verbose", "class", "wait_for"];
+const OF_HISTORY: [&str; 3] = ["limit", "next", "wait_for"];
+const OF_EXPLAIN: [&str; 2] = ["with", "wait_for"];
 
-/// The parameters that a part takes. A change takes none.
+/// The parameters that a part of a profile takes. A change takes none.
 pub(super) const fn known(part: Part) -> &'static [&'static str] {
     match part {
-        Part::Traits | Part::ExternalIds | Part::Events | Part::Metadata => &OF_ROWS,
+        Part::Traits => &OF_TRAITS,
+        Part::ExternalIds | Part::Metadata => &OF_FACTS,
+        Part::Events => &OF_EVENTS,
+        Part::Audiences | Part::Consent => &OF_NAMES,
+        Part::Links => &OF_PAGES,
         Part::Explain => &OF_EXPLAIN,
         Part::History => &OF_HISTORY,
+    }
+}
+
+/// The parameters that a part of a profile of a collection takes.
+pub(super) const fn known_of(collection: Collection, part: Part) -> &'static [&'static str] {
+    match (collection, part) {
+        (Collection::Accounts, Part::Traits | Part::ExternalIds | Part::Metadata) => &OF_ACCOUNT,
+        (Collection::Users | Collection::Accounts, _) => known(part),
+    }
+}
+
+/// Whose doing a trait is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// The profile is in an audience.
+    Audience,
+    /// It is computed from events.
+    ComputedTrait,
+    /// It was sent.
+    Custom,
+}
+
+impl Class {
+    const ALL: [Self; 3] = [Self::Audience, Self::ComputedTrait, Self::Custom];
+
+    /// The name in parameters and answers.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Audience => "audience",
+            Self::ComputedTrait => "computed_trait",
+            Self::Custom => "custom",
+        }
+    }
+
+    fn parse(name: &str) -> Result<Self, ApiError> {
+        Self::ALL.into_iter().find(|class| class.name() == name).ok_or_else(|| {
+            let all = "`audience`, `computed_trait` or `custom`, or several with commas between them";
+            ApiError::invalid(format!("class is {name:?}; it is {all}"))
+        })
     }
 }
 
 /// The parameters of a request, read and checked.
 #[derive(Debug, Clone)]
 pub(super) struct Query {
+    /// The path of the request, as it was sent.
+    pub(super) url: String,
     /// How many rows, 1 to [`LIMIT_MAX`].
     pub(super) limit: usize,
     /// Where the page before ended.
@@ -39,6 +92,8 @@ pub(super) struct Query {
     pub(super) include: Option<Vec<String>>,
     /// Not these names.
     pub(super) exclude: Vec<String>,
+    /// Only traits of these classes.
+    classes: Option<Vec<Class>>,
     /// The earliest event time, inclusive.
     pub(super) start: Option<Timestamp>,
     /// The latest event time, inclusive.
@@ -49,6 +104,10 @@ pub(super) struct Query {
     pub(super) verbose: bool,
     /// The other identifier, as `namespace:value`.
     pub(super) with: Option<String>,
+    /// The receive time as of which the profile is read.
+    pub(super) as_of: Option<Timestamp>,
+    /// What has to be visible before the profile is read.
+    pub(super) wait_for: Option<Position>,
 }
 
 impl Query {
@@ -56,15 +115,19 @@ impl Query {
     /// be passed over.
     pub(super) fn parse(text: &str, known: &[&str]) -> Result<Self, ApiError> {
         let mut query = Self {
+            url: String::new(),
             limit: LIMIT_DEFAULT,
             next: None,
             include: None,
             exclude: Vec::new(),
+            classes: None,
             start: None,
             end: None,
             order: EventOrder::Newest,
             verbose: false,
             with: None,
+            as_of: None,
+            wait_for: None,
         };
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -76,6 +139,9 @@ impl Query {
                 .decode_utf8()
                 .map_err(|_| ApiError::invalid(format!("{name} is not UTF-8")))?;
             query.take(name, &value)?;
+        }
+        if query.as_of.is_some() && query.classes.as_ref().is_some_and(|all| all.contains(&Class::Audience)) {
+            return Err(ApiError::invalid("as_of can't tell who was in an audience: leave that class out"));
         }
         Ok(query)
     }
@@ -111,18 +177,31 @@ impl Query {
                     }
                 }
             }
+            "class" => self.classes = Some(classes(value)?),
             "with" => self.with = Some(value.to_owned()),
+            "as_of" => self.as_of = Some(time(name, value)?),
+            "wait_for" => self.wait_for = Some(parse_wait_for(value)?),
             _ => return Err(ApiError::invalid(format!("unknown parameter {name:?}"))),
         }
         Ok(())
     }
 
-    /// `{}` on the only page; else what the next request hands back as `next`.
+    /// What the next request hands back as `next`, if there is more.
     pub(super) fn cursor(&self, more: Option<String>) -> Box<RawValue> {
-        if more.is_none() && self.next.is_none() {
-            return member(&json!({}));
+        member(&json!({
+            "url": self.url,
+            "has_more": more.is_some(),
+            "next": more.unwrap_or_default(),
+            "limit": self.limit,
+        }))
+    }
+
+    /// Whether traits of this class are wanted.
+    pub(super) fn wants_class(&self, class: Class) -> bool {
+        match &self.classes {
+            Some(classes) => classes.contains(&class),
+            None => self.as_of.is_none() || class != Class::Audience,
         }
-        member(&json!({"has_more": more.is_some(), "next": more.unwrap_or_default(), "limit": self.limit}))
     }
 
     /// Whether a row of this name is wanted.
@@ -139,6 +218,10 @@ impl Query {
 
 fn names(value: &str) -> Vec<String> {
     value.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+}
+
+fn classes(value: &str) -> Result<Vec<Class>, ApiError> {
+    value.split(',').map(|name| Class::parse(name.trim())).collect()
 }
 
 fn time(name: &str, value: &str) -> Result<Timestamp, ApiError> {
@@ -184,10 +267,32 @@ mod tests {
             (Part::History, "sort=asc", false),
             (Part::Traits, "verbose=true", true),
             (Part::Traits, "with=user_id:u1", false),
+            (Part::Traits, "class=audience", true),
+            (Part::Traits, "class=custom,%20computed_trait", true),
+            (Part::Traits, "class=", false),
+            (Part::Traits, "class=sql_trait", false),
+            (Part::Traits, "as_of=2026-01-31T12:00:00Z&class=custom", true),
+            (Part::Traits, "as_of=2026-01-31T12:00:00Z&class=audience", false),
+            (Part::Traits, "as_of=yesterday", false),
+            (Part::Metadata, "as_of=2026-01-31T12:00:00Z", true),
+            (Part::Events, "as_of=2026-01-31T12:00:00Z", false),
+            (Part::Links, "limit=1&wait_for=0.7", true),
+            (Part::Links, "include=a", false),
+            (Part::Audiences, "include=a&verbose=true", true),
+            (Part::Consent, "class=custom", false),
+            (Part::Explain, "with=email:a&wait_for=0.7", true),
+            (Part::History, "wait_for=7", false),
+            (Part::Events, "wait_for=1.7", false),
+            (Part::Events, "wait_for=", false),
         ];
         for (part, text, want) in cases {
             assert_eq!(Query::parse(text, known(part)).is_ok(), want, "{text}");
         }
+        let of_account = known_of(Collection::Accounts, Part::Traits);
+        assert!(Query::parse("verbose=true&include=a&wait_for=0.7", of_account).is_ok());
+        assert!(Query::parse("class=custom", of_account).is_ok());
+        assert!(Query::parse("as_of=2026-01-31T12:00:00Z", of_account).is_err());
+        assert_eq!(known_of(Collection::Users, Part::Traits), known(Part::Traits));
         let query = Query::parse("with=email:a%2Bb@x.y", known(Part::Explain)).expect("a query");
         assert_eq!(query.with.as_deref(), Some("email:a+b@x.y"));
     }
@@ -196,5 +301,32 @@ mod tests {
     fn names_are_picked() {
         let query = Query::parse("include=a,%20b&exclude=b", known(Part::Events)).expect("a query");
         assert!(query.picks() && query.wants("a") && !query.wants("b") && !query.wants("c"));
+    }
+
+    #[test]
+    fn classes_are_picked() {
+        let cases = [
+            ("", [true, true, true]),
+            ("class=audience", [true, false, false]),
+            ("class=custom,computed_trait", [false, true, true]),
+            ("as_of=2026-01-31T12:00:00Z", [false, true, true]),
+        ];
+        for (text, want) in cases {
+            let query = Query::parse(text, known(Part::Traits)).expect("a query");
+            assert_eq!(Class::ALL.map(|class| query.wants_class(class)), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_cursor_says_where_it_goes_on() {
+        let mut query = Query::parse("limit=3", known(Part::Traits)).expect("a query");
+        query.url = "/v1/spaces/default/collections/users/profiles/user_id:u1/traits".to_owned();
+        let cases = [(None, false, ""), (Some("plan".to_owned()), true, "plan")];
+        for (more, has_more, next) in cases {
+            let cursor: serde_json::Value =
+                serde_json::from_str(query.cursor(more).get()).expect("a cursor is JSON");
+            let want = json!({"url": query.url, "has_more": has_more, "next": next, "limit": 3});
+            assert_eq!(cursor, want);
+        }
     }
 }

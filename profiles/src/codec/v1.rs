@@ -1,14 +1,17 @@
-//! The first form of entries: before epochs, places of links, and rules beyond priority and limit.
+//! The first form of entries: before epochs, places of links, rules beyond priority and limit, and whatever definitions
+//! need of events.
 
 use super::{CodecError, Value, WorkspaceState, read};
 use crate::key::Tag;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tributary_identity::{
     Anchored, Edge, EdgeRule, Evidence, LiveProfile, Node, ProfileRecord, Refusal, RefusalReason,
 };
+use tributary_model::fragment::{Sighting, TraitValue};
 use tributary_model::workspace::IdentityRules;
-use tributary_model::{Namespace, NodeKey, ProfileId};
+use tributary_model::{Fragment, Namespace, NodeKey, ProfileId};
 
 #[derive(Deserialize)]
 struct NodeV1 {
@@ -34,6 +37,14 @@ struct EdgeV1 {
     first: Evidence,
     last_day: i64,
     rule: EdgeRule,
+}
+
+#[derive(Deserialize)]
+struct FragmentV1 {
+    traits: BTreeMap<Box<str>, TraitValue>,
+    first: Option<Sighting>,
+    last: Option<Sighting>,
+    counts: [u64; 6],
 }
 
 #[derive(Deserialize)]
@@ -69,17 +80,25 @@ struct NamespaceRuleV1 {
 pub(super) fn decode(tag: Tag, bytes: &[u8]) -> Result<Value, CodecError> {
     match tag {
         Tag::Edge => Ok(Value::Edge(Arc::new(edge(read(bytes)?)))),
+        Tag::Fragment => Ok(Value::Fragment(Arc::new(fragment(read(bytes)?)))),
         Tag::Node => Ok(Value::Node(Arc::new(node(read(bytes)?)))),
         Tag::Profile => Ok(Value::Profile(Arc::new(profile(read(bytes)?)))),
         Tag::Refusal => Ok(Value::Refusal(Arc::new(refusal(read(bytes)?)))),
         Tag::Workspace => Ok(Value::Workspace(Arc::new(workspace(read(bytes)?)?))),
-        Tag::Alarm
+        Tag::Account
+        | Tag::AccountMember
+        | Tag::Alarm
         | Tag::Checkpoint
-        | Tag::Fragment
+        | Tag::Definitions
         | Tag::History
+        | Tag::Member
         | Tag::Partition
         | Tag::RefusedBy
-        | Tag::Tally => Err(CodecError::Version(1)),
+        | Tag::Search
+        | Tag::Size
+        | Tag::Standing
+        | Tag::Tally
+        | Tag::Timer => Err(CodecError::Version(1)),
     }
 }
 
@@ -101,6 +120,11 @@ fn profile(record: ProfileRecordV1) -> ProfileRecord {
 
 fn edge(EdgeV1 { first, last_day, rule }: EdgeV1) -> Edge {
     Edge { first, last_day, rule, place: 0 }
+}
+
+/// What was not kept of its events is not known.
+fn fragment(FragmentV1 { traits, first, last, counts }: FragmentV1) -> Fragment {
+    Fragment { traits, first, last, counts, ..Fragment::default() }
 }
 
 fn refusal(RefusalV1 { first, last_day, reason }: RefusalV1) -> Refusal {

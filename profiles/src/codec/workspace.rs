@@ -62,6 +62,12 @@ impl WorkspaceState {
         let before = self.rules_before.iter().find(|before| sequence < before.until);
         before.map_or(&self.rules, |before| &before.rules)
     }
+
+    /// Whether the rules that were in force at a record of the log are remembered.
+    pub(crate) fn knows_rules_at(&self, sequence: u64) -> bool {
+        let oldest = self.rules_before.first().filter(|_| self.rules_before.len() == RULES_BEFORE_MAX);
+        oldest.is_none_or(|oldest| sequence >= oldest.until)
+    }
 }
 
 /// How many hours there are in a day, and one: the present one.
@@ -158,5 +164,9 @@ mod tests {
         for (sequence, want) in [(200, 20), (199, 19), (190, 19), (189, 18), (130, 13), (1, 12)] {
             assert_eq!(state.rules_at(sequence).merges_max, want, "{sequence}");
         }
+        for (sequence, want) in [(200, true), (130, true), (129, false), (1, false)] {
+            assert_eq!(state.knows_rules_at(sequence), want, "{sequence}");
+        }
+        assert!(WorkspaceState::default().knows_rules_at(0), "there were no others");
     }
 }

@@ -4,10 +4,11 @@ use super::results::CommandResult;
 use super::{Applied, Machine, ProjectError, note_profiles};
 use crate::announce;
 use crate::metrics;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tributary_identity::{CommandRefused, Context, Ordered, RefusedKind, Retake, hand_over, unmerge};
 use tributary_model::command::{Action, Command};
-use tributary_model::{Position, Record, WorkspaceId};
+use tributary_model::{Position, ProfileId, Record, WorkspaceId};
 
 impl Machine {
     pub(super) fn apply_command(&mut self, sequence: u64, record: &Record) -> Result<Applied, ProjectError> {
@@ -39,9 +40,10 @@ impl Machine {
                 let retake = if *retake { Retake::Again } else { Retake::Keep };
                 match unmerge(&mut self.graph, &context, who, target, retake, &order)? {
                     Ok(unmerged) => {
-                        self.came_into_force(id, unmerged.profiles_delta)?;
+                        let changed = self.came_into_force(id, unmerged.profiles_delta)?;
                         let told = announce::of_unmerge(&record.envelope, sequence, &unmerged);
                         self.activations.extend(told);
+                        self.look_at_moves(id, changed)?;
                         CommandResult::Unmerged(unmerged)
                     }
                     Err(refused) => CommandResult::Refused(refused),
@@ -50,7 +52,8 @@ impl Machine {
             Action::Link { .. } | Action::Remove { .. } | Action::Move { .. } => {
                 match hand_over(&mut self.graph, &context, &command.action, &order)? {
                     Ok(handed) => {
-                        self.came_into_force(id, handed.profiles_delta)?;
+                        let changed = self.came_into_force(id, handed.profiles_delta)?;
+                        self.look_at_moves(id, changed)?;
                         CommandResult::HandedOver(handed)
                     }
                     Err(refused) => CommandResult::Refused(refused),
@@ -65,9 +68,14 @@ impl Machine {
         Ok(Applied::Done)
     }
 
-    /// After a change of the graph: what rests on it is dropped, and profiles are counted.
-    fn came_into_force(&mut self, id: WorkspaceId, profiles_delta: i64) -> Result<(), ProjectError> {
-        self.drop_changed();
+    /// After a change of the graph: what rests on it is dropped, and profiles are counted. Answers with the profiles whose
+    /// records changed.
+    fn came_into_force(
+        &mut self,
+        id: WorkspaceId,
+        profiles_delta: i64,
+    ) -> Result<BTreeSet<ProfileId>, ProjectError> {
+        let changed = self.drop_changed();
         // Partitions and epochs hold for more than the profiles whose records changed.
         self.resolved.clear();
         let mut workspace = self.graph.take_workspace(id)?;
@@ -75,7 +83,7 @@ impl Machine {
         counters.profiles = counters.profiles.saturating_add_signed(profiles_delta);
         note_profiles(id, counters.profiles);
         self.graph.put_workspace(id, workspace);
-        Ok(())
+        Ok(changed)
     }
 
     fn tell(&mut self, sequence: u64, action: &Action, result: CommandResult) {

@@ -9,17 +9,33 @@
 //! - An event is folded into the fragment of its anchor, and brings one activation; an event without identifiers
 //!   brings one without a profile. A merge and an unmerge bring activations of their own.
 //! - A person's command is a record like any other: what it changes is decided when it is read.
+//! - Whoever an event or a command changes is evaluated for the audiences that the change can concern. What time alone
+//!   changes, and every step of work that is too large for one record, is done when a tick is read; [`Machine::due`] says
+//!   which tick should come next, and whoever drives the machine appends it.
 //!
 //! Changes gather in a batch that becomes visible whole. A rebuild is not the machine's: it says that one is due
 //! ([`Applied::Rebuild`]), and is told when it is done.
 
+mod accounts;
 mod commands;
+mod evaluate;
 mod events;
+mod history;
+mod known;
 mod past;
 mod results;
+mod search;
+mod standing;
+mod takeover;
+mod ticks;
+mod timers;
+mod touched;
 
 pub use results::{CommandResult, CommandResults, RESULTS_MAX};
+pub use ticks::Due;
+pub(crate) use ticks::{READ_RECORDS_MAX, timers_tick};
 
+use crate::account::LoadedAccount;
 use crate::alarms::Alarms;
 use crate::codec::{Checkpoint, WorkspaceState};
 use crate::graph::{GraphError, WriteGraph};
@@ -29,12 +45,19 @@ use crate::resolved::ResolutionCache;
 use crate::state::{State, Views};
 use crate::store::StoreError;
 use bytes::Bytes;
+use known::Known;
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use ticks::Upcoming;
+use timers::Horizon;
 use tributary_eventlog::index::{IndexError, Indexes};
+use tributary_eventlog::{EventLog, ReadError};
 use tributary_identity::{GraphRead, Inconsistent};
+use tributary_model::catalog::Defined;
 use tributary_model::identity_rules::RulesError;
 use tributary_model::outcome::Outcome;
-use tributary_model::{Activation, HashKey, ProfileId, Record, RecordKind, Workspace, WorkspaceId};
+use tributary_model::{Activation, HashKey, ProfileId, Record, RecordKind, SourceId, Workspace, WorkspaceId};
 
 /// A record can't be projected. None of these is a client's fault: what is in the log was checked.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +77,9 @@ pub enum ProjectError {
     /// Rules that are in force can't work.
     #[error("the identity rules of workspace {0} can't be used")]
     Rules(WorkspaceId, #[source] RulesError),
+    /// Older records of the events log, which a tick asks for, can't be read.
+    #[error("older records of the events log can't be read")]
+    Log(#[from] ReadError),
 }
 
 impl From<GraphError> for ProjectError {
@@ -85,6 +111,8 @@ pub enum Applied {
 pub struct Machine {
     state: Arc<State>,
     indexes: Arc<Indexes>,
+    /// Where older records are read again for new definitions.
+    events: Arc<dyn EventLog>,
     hash_key: HashKey,
     checkpoint: Checkpoint,
     graph: WriteGraph,
@@ -92,28 +120,57 @@ pub struct Machine {
     activations: Vec<Activation>,
     resolved: ResolutionCache,
     alarms: Alarms,
+    known: FxHashMap<WorkspaceId, Known>,
+    horizons: FxHashMap<WorkspaceId, Horizon>,
+    /// What workspaces wait for.
+    upcoming: BTreeMap<WorkspaceId, Upcoming>,
+    /// Those for which that has to be looked at again.
+    stirred: BTreeSet<WorkspaceId>,
+    /// Whether the workspaces that the store has were looked at.
+    knows_workspaces: bool,
+    /// Accounts that the present record's evaluation has looked at. Nothing of them changes after that began.
+    loaded: FxHashMap<(WorkspaceId, Box<str>), LoadedAccount>,
+    /// How many activations the batch had before the present record.
+    told_before: usize,
+    /// The source of the present record.
+    source: SourceId,
 }
 
+/// How many activations, or changed entries, make a batch full.
+const BATCH_ACTIVATIONS: usize = 4000;
+const BATCH_CHANGES: usize = 50_000;
+
 impl Machine {
-    /// The machine as it stood at `checkpoint`, which is what `state` holds. It keeps resolutions in about so many
-    /// bytes of memory; how many makes no difference to what it does.
+    /// The machine as it stood at `checkpoint`, which is what `state` holds. `events` is the log that its records come
+    /// from. It keeps resolutions in about so many bytes of memory; how many makes no difference to what it does.
     pub fn new(
         state: Arc<State>,
         indexes: Arc<Indexes>,
+        events: Arc<dyn EventLog>,
         hash_key: HashKey,
         checkpoint: Checkpoint,
         resolution_cache_bytes: u64,
     ) -> Self {
+        state.set_log_time(checkpoint.log_time);
         Self {
             graph: WriteGraph::new(Arc::clone(&state)),
             resolved: ResolutionCache::new(resolution_cache_bytes, hash_key.clone()),
             state,
             indexes,
+            events,
             hash_key,
             checkpoint,
             views: Views::default(),
             activations: Vec::new(),
             alarms: Alarms::default(),
+            known: FxHashMap::default(),
+            horizons: FxHashMap::default(),
+            upcoming: BTreeMap::new(),
+            stirred: BTreeSet::new(),
+            knows_workspaces: false,
+            loaded: FxHashMap::default(),
+            told_before: 0,
+            source: SourceId(0),
         }
     }
 
@@ -125,7 +182,8 @@ impl Machine {
     /// Applies the next record. After [`Applied::Rebuild`], the next call is [`Machine::rebuilt`].
     ///
     /// # Errors
-    /// If the state or the indexes fail, or the record can't be read; the machine must not be used again.
+    /// If the state, the indexes or the log fail, or the record can't be read; the machine must not be used again. But
+    /// [`ProjectError::Log`] with [`ReadError::Unavailable`] has changed nothing: the same record may be applied again.
     ///
     /// # Panics
     /// If the record is not the next one.
@@ -134,6 +192,9 @@ impl Machine {
         let record = Record::decode(bytes).map_err(|why| ProjectError::Record(sequence, why.into()))?;
         // The record's own time counts already when it is applied.
         self.checkpoint.log_time = self.checkpoint.log_time.max(record.envelope.received_at);
+        self.loaded.clear();
+        self.told_before = self.activations.len();
+        self.source = record.envelope.source;
         let applied = match record.envelope.kind {
             RecordKind::Event(kind) => {
                 self.apply_event(sequence, frame, kind, &record)?;
@@ -148,6 +209,10 @@ impl Machine {
                 Applied::Done
             }
             RecordKind::Command => self.apply_command(sequence, &record)?,
+            RecordKind::Tick => {
+                self.apply_tick(sequence, &record)?;
+                Applied::Done
+            }
         };
         if applied == Applied::Done {
             self.checkpoint.next = sequence + 1;
@@ -173,6 +238,10 @@ impl Machine {
         self.checkpoint.next = sequence + 1;
         self.resolved.clear();
         self.views.clear();
+        // The new state says itself that every profile is to be evaluated again.
+        self.known.clear();
+        self.horizons.clear();
+        self.knows_workspaces = false;
         let profiles = self.graph.workspace(workspace)?.profiles;
         note_profiles(workspace, profiles);
         self.state.results().put(sequence, CommandResult::Rebuilt(report));
@@ -181,12 +250,21 @@ impl Machine {
 
     /// Makes the batch visible to readers and hands out its activations, in order.
     pub fn publish(&mut self) -> Vec<Activation> {
-        if !self.graph.is_unchanged() {
+        self.put_definitions();
+        let log_time = self.checkpoint.log_time;
+        if self.graph.is_unchanged() {
+            self.state.set_log_time(log_time);
+        } else {
             let parted = self.graph.take_parted();
             let (changes, views) = (self.graph.take_batch(), std::mem::take(&mut self.views));
-            self.state.publish(changes, views, &parted);
+            self.state.publish(changes, views, &parted, log_time);
         }
         std::mem::take(&mut self.activations)
+    }
+
+    /// Whether so much was applied that the batch should be published before the next record.
+    pub fn is_full(&self) -> bool {
+        self.activations.len() >= BATCH_ACTIVATIONS || self.graph.changes() >= BATCH_CHANGES
     }
 
     fn apply_version(&mut self, sequence: u64, record: &Record) -> Result<(), ProjectError> {
@@ -196,6 +274,7 @@ impl Machine {
             .map_err(|why| ProjectError::Record(sequence, why.into()))?;
         // A version that was already in force may be recorded again after a crash.
         if !workspace.deleted && document.version > workspace.version {
+            self.define(sequence, id, Defined::of(&document), &workspace)?;
             let is_other = *workspace.rules != document.identity;
             let workspace = Arc::make_mut(&mut workspace);
             workspace.version = document.version;
@@ -225,6 +304,9 @@ impl Machine {
             self.views.insert((id, profile), None);
         }
         self.resolved.clear();
+        self.known.remove(&id);
+        self.horizons.remove(&id);
+        self.stirred.insert(id);
         self.alarms.forget(id);
         let left = WorkspaceState { deleted: true, ..WorkspaceState::default() };
         self.graph.put_workspace(id, Arc::new(left));
@@ -233,13 +315,14 @@ impl Machine {
     }
 
     /// Drops what rests on the records of profiles that were just put. Answers with those profiles.
-    fn drop_changed(&mut self) -> Vec<(WorkspaceId, ProfileId)> {
-        let changed = self.graph.take_changed();
-        for (workspace, profile) in &changed {
-            self.resolved.changed(*workspace, *profile);
-            self.views.insert((*workspace, *profile), None);
+    fn drop_changed(&mut self) -> BTreeSet<ProfileId> {
+        let mut profiles = BTreeSet::new();
+        for (workspace, profile) in self.graph.take_changed() {
+            self.resolved.changed(workspace, profile);
+            self.views.insert((workspace, profile), None);
+            profiles.insert(profile);
         }
-        changed
+        profiles
     }
 }
 

@@ -107,7 +107,10 @@ impl<'a> Pass<'a> {
             RecordKind::Command if self.is_wanted(envelope.received_at) => {
                 self.take_command(sequence, &record)?;
             }
-            RecordKind::Command | RecordKind::WorkspaceVersion | RecordKind::WorkspaceDeleted => {}
+            RecordKind::Command
+            | RecordKind::WorkspaceVersion
+            | RecordKind::WorkspaceDeleted
+            | RecordKind::Tick => {}
         }
         Ok(self.scratch.flush_if_large()?)
     }

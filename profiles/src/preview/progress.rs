@@ -31,7 +31,7 @@ impl PreviewProgress {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set(&self, read: u64, of: u64) {
+    pub(crate) fn set(&self, read: u64, of: u64) {
         self.of.store(of, Ordering::Relaxed);
         self.read.store(read, Ordering::Relaxed);
     }

@@ -13,6 +13,10 @@
 //! An append that the activations log refuses (no space, no broker) is tried again until it is taken; nothing is
 //! skipped. An events log that can't be read now is waited for.
 //!
+//! What time alone changes, and work that is too large for one record, is done when a tick is read (see [`crate::machine`]).
+//! The projector appends ticks to the events log, one at a time: it learns that one is done by reading it. So ticks wait
+//! behind the events that are there already, and a stop or a crash loses none: what is due then is due at the next start.
+//!
 //! A rebuild stops projecting until it is done: it is ordered by a record of the log, and what comes behind that is
 //! resolved in the new graph. Reads go on meanwhile, from the old one.
 //!
@@ -24,6 +28,7 @@ mod options;
 mod rebuilding;
 mod run;
 mod threads;
+mod ticking;
 mod upkeep;
 
 pub use options::{ProjectorOptions, ProjectorParts};
@@ -102,12 +107,14 @@ pub enum ProjectorError {
 /// The reader names under which the events log keeps what the projector needs.
 const PROTECT_PROJECTOR: &str = "projector";
 const PROTECT_SNAPSHOT: &str = "snapshot";
+const PROTECT_DEFINITIONS: &str = "definitions";
 
 /// Makes retention keep everything until the projector says what it needs. To be called before retention
 /// first runs.
 pub fn protect_all(events: &dyn EventLog) {
     events.protect(PROTECT_PROJECTOR, 0);
     events.protect(PROTECT_SNAPSHOT, 0);
+    events.protect(PROTECT_DEFINITIONS, 0);
 }
 
 /// Checks that the events log still holds every record that an activation was made from. To be called before the
@@ -162,6 +169,7 @@ impl Projector {
             options.entry_cache_bytes,
             options.view_cache_bytes,
         ));
+        state.set_log_time(generation.checkpoint.log_time);
         let (progress_sender, progress) = watch::channel(Progress::default());
         let (requests, request_receiver) = sync_channel(4);
         let stop = Arc::new(AtomicBool::new(false));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tributary_eventlog::EventLog;
 use tributary_eventlog::index::Indexes;
 use tributary_model::HashKey;
+use tributary_model::clock::Clock;
 
 /// How the projector is set up.
 #[derive(Clone)]
@@ -59,7 +60,7 @@ impl ProjectorOptions {
 /// What the projector works on.
 #[derive(Clone)]
 pub struct ProjectorParts {
-    /// Where records come from.
+    /// Where records come from, and ticks go.
     pub events: Arc<dyn EventLog>,
     /// Where activations go.
     pub activations: Arc<dyn EventLog>,
@@ -67,4 +68,6 @@ pub struct ProjectorParts {
     pub indexes: Arc<Indexes>,
     /// The key of profile ids.
     pub hash_key: HashKey,
+    /// Says when ticks are due. What the projector makes of the log does not depend on it.
+    pub clock: Arc<dyn Clock>,
 }

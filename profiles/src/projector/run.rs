@@ -2,7 +2,8 @@
 
 use super::logs::{Reading, last_place};
 use super::threads::{IndexThread, StoreThread};
-use super::upkeep::start_store;
+use super::ticking::Ticking;
+use super::upkeep::{Reads, start_store};
 use super::{Progress, ProjectorError, ProjectorOptions, ProjectorParts, SnapshotReply, check_read};
 use crate::checkpoint::{CheckpointError, write_now};
 use crate::codec::Checkpoint;
@@ -26,8 +27,12 @@ use tributary_model::{Activation, Position};
 
 /// How many bytes of records one batch holds at most.
 const BATCH_BYTES: usize = 256 << 10;
-/// How long the projector waits for new records before it looks after its timers.
-const IDLE: Duration = Duration::from_millis(200);
+/// How many activations are appended at once: fewer than a start looks at to find the last place.
+const APPEND_MAX: usize = 4000;
+/// How many bytes of them, about.
+const APPEND_BYTES: usize = 4 << 20;
+/// How long the projector waits for new records before it looks after what is due by the clock.
+pub(super) const IDLE: Duration = Duration::from_millis(200);
 /// How long a stop goes on reading what is left in the log; the rest is for the next start.
 pub(super) const DRAIN: Duration = Duration::from_secs(3);
 /// How long after a start the first snapshot is taken, where there is none.
@@ -51,7 +56,10 @@ pub(super) struct Run {
     /// The last append to the activations log, until it is known to be durable.
     appending: Option<(Vec<Bytes>, AppendFuture)>,
     /// Waits for appends; the projector's thread is no task.
-    waiter: tokio::runtime::Runtime,
+    pub(super) waiter: tokio::runtime::Runtime,
+    pub(super) ticking: Ticking,
+    /// From where records are needed that new definitions read again.
+    pub(super) reads: Reads,
     pub(super) last_checkpoint: Instant,
     pub(super) last_index: Instant,
     pub(super) next_snapshot: Instant,
@@ -69,13 +77,7 @@ impl Run {
     ) -> Result<Self, ProjectorError> {
         let checkpoint = generation.checkpoint;
         check_read(&*parts.events, checkpoint.next.max(parts.indexes.watermark()))?;
-        let machine = Machine::new(
-            Arc::clone(&state),
-            Arc::clone(&parts.indexes),
-            parts.hash_key.clone(),
-            checkpoint,
-            options.resolution_cache_bytes,
-        );
+        let machine = machine(&state, &parts, checkpoint, &options);
         let written = last_place(&*parts.activations)?;
         let generation_directory = generation.directory().to_owned();
         let store = start_store(generation.checkpointer, &state, checkpoint, &options, &parts);
@@ -99,6 +101,8 @@ impl Run {
             written,
             appending: None,
             waiter: waiter.map_err(ProjectorError::Start)?,
+            ticking: Ticking::default(),
+            reads: Reads::default(),
             last_checkpoint: now,
             last_index: now,
             next_snapshot,
@@ -110,6 +114,7 @@ impl Run {
     pub(super) fn run(&mut self) -> Result<(), ProjectorError> {
         self.check_history()?;
         self.index_again()?;
+        self.reads.start(self.machine.reads_from()?);
         let mut stop_by: Option<Instant> = None;
         loop {
             if self.stop.load(Ordering::SeqCst) {
@@ -135,11 +140,13 @@ impl Run {
                     return Ok(());
                 }
                 self.look_after_timers()?;
-                self.parts.events.wait_past(next, IDLE);
+                let wait = self.tick()?;
+                self.parts.events.wait_past(next, wait);
             } else {
                 self.publish()?;
                 self.report();
                 self.look_after_timers()?;
+                self.tick()?;
             }
         }
     }
@@ -147,7 +154,8 @@ impl Run {
     /// Applies records; false if a stop came in between.
     fn apply(&mut self, entries: &[Entry]) -> Result<bool, ProjectorError> {
         for entry in entries {
-            match self.machine.apply(entry.sequence, entry.frame, &entry.bytes)? {
+            let Some(applied) = self.apply_one(entry)? else { return Ok(false) };
+            match applied {
                 Applied::Done => {}
                 Applied::Rebuild { .. } => match self.rebuild(entry) {
                     // Its record is the first that the next start reads.
@@ -155,8 +163,36 @@ impl Run {
                     rebuilt => rebuilt?,
                 },
             }
+            if self.machine.is_full() {
+                self.publish()?;
+                self.look_after_timers()?;
+            }
         }
         Ok(true)
+    }
+
+    /// Applies a record. Where it needs older ones that can't be read now, that is waited for; `None` if a stop came in
+    /// between: then the record is the first that the next start reads.
+    fn apply_one(&mut self, entry: &Entry) -> Result<Option<Applied>, ProjectorError> {
+        let mut told = false;
+        loop {
+            let reason = match self.machine.apply(entry.sequence, entry.frame, &entry.bytes) {
+                Err(ProjectError::Log(ReadError::Unavailable(reason))) => reason,
+                applied => return Ok(Some(applied?)),
+            };
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(
+                    sequence = entry.sequence,
+                    reason,
+                    "older records can't be read now: the projector waits for them"
+                );
+            }
+            if self.stop.load(Ordering::SeqCst) {
+                self.publish()?;
+                return Ok(None);
+            }
+            thread::park_timeout(IDLE);
+        }
     }
 
     /// Makes what was applied visible, and appends what it brought.
@@ -182,13 +218,8 @@ impl Run {
             to = first,
             "profiles are made without the records before this one: the log lacks them"
         );
-        self.machine = Machine::new(
-            Arc::clone(&self.state),
-            Arc::clone(&self.parts.indexes),
-            self.parts.hash_key.clone(),
-            Checkpoint { next: first, ..checkpoint },
-            self.options.resolution_cache_bytes,
-        );
+        let checkpoint = Checkpoint { next: first, ..checkpoint };
+        self.machine = machine(&self.state, &self.parts, checkpoint, &self.options);
         Ok(())
     }
 
@@ -221,15 +252,27 @@ impl Run {
     /// refused one must be tried again before the next, or the order would be lost.
     pub(super) fn append(&mut self, activations: Vec<Activation>) -> Result<(), ProjectorError> {
         let written = self.written;
-        let new: Vec<Bytes> = activations
+        let new = activations
             .iter()
             .filter(|activation| written.is_none_or(|written| activation.place() > written))
-            .map(Activation::encode)
-            .collect();
+            .map(Activation::encode);
+        let (mut chunk, mut bytes) = (Vec::new(), 0);
+        for entry in new {
+            bytes += entry.len();
+            chunk.push(entry);
+            if chunk.len() >= APPEND_MAX || bytes >= APPEND_BYTES {
+                self.append_chunk(std::mem::take(&mut chunk))?;
+                bytes = 0;
+            }
+        }
+        self.append_chunk(chunk)
+    }
+
+    fn append_chunk(&mut self, entries: Vec<Bytes>) -> Result<(), ProjectorError> {
         self.await_append()?;
-        if !new.is_empty() {
-            let future = self.parts.activations.append(new.clone());
-            self.appending = Some((new, future));
+        if !entries.is_empty() {
+            let future = self.parts.activations.append(entries.clone());
+            self.appending = Some((entries, future));
         }
         Ok(())
     }
@@ -304,6 +347,23 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// The machine that goes on from a checkpoint.
+fn machine(
+    state: &Arc<State>,
+    parts: &ProjectorParts,
+    checkpoint: Checkpoint,
+    options: &ProjectorOptions,
+) -> Machine {
+    Machine::new(
+        Arc::clone(state),
+        Arc::clone(&parts.indexes),
+        Arc::clone(&parts.events),
+        parts.hash_key.clone(),
+        checkpoint,
+        options.resolution_cache_bytes,
+    )
 }
 
 /// How long until the next snapshot is due: an interval after the newest one, also over restarts.

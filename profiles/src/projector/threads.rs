@@ -48,6 +48,7 @@ impl StoreThread {
         kept: usize,
     ) -> Self {
         let (jobs, receiver) = sync_channel::<StoreJob>(1);
+        state.columns().begin(applied);
         let recoverable = Arc::new(AtomicU64::new(applied.next));
         let oldest = snapshot::list(&snapshots).first().map_or(u64::MAX, |snapshot| snapshot.next);
         let oldest_snapshot = Arc::new(AtomicU64::new(oldest));
@@ -58,10 +59,12 @@ impl StoreThread {
                 match job {
                     StoreJob::Checkpoint { changes, checkpoint } => {
                         let started = Instant::now();
+                        let settling = state.columns().settle();
                         checkpointer.write(&changes, checkpoint, || {
                             recoverable.store(checkpoint.next, Ordering::SeqCst);
                         })?;
                         state.end_checkpoint();
+                        settling.end(&state, &changes, checkpoint);
                         applied = checkpoint;
                         ::metrics::histogram!(metrics::CHECKPOINT_SECONDS).record(started.elapsed());
                         ::metrics::counter!(metrics::CHECKPOINT_ENTRIES).increment(changes.len() as u64);

@@ -2,7 +2,10 @@
 
 use super::run::Run;
 use super::threads::{StoreJob, StoreThread};
-use super::{PROTECT_PROJECTOR, PROTECT_SNAPSHOT, ProjectorError, ProjectorOptions, ProjectorParts};
+use super::{
+    PROTECT_DEFINITIONS, PROTECT_PROJECTOR, PROTECT_SNAPSHOT, ProjectorError, ProjectorOptions,
+    ProjectorParts,
+};
 use crate::checkpoint::Checkpointer;
 use crate::codec::Checkpoint;
 use crate::state::State;
@@ -12,6 +15,38 @@ use std::sync::mpsc::TrySendError;
 use std::thread;
 use std::time::{Duration, Instant};
 use tributary_eventlog::fail_points::crash_point;
+
+/// From where records are needed that new definitions read again: by the state of now, by the checkpoint under way, and
+/// by the last one in the store, from which a start after a crash goes on.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    now: u64,
+    under_way: u64,
+    stored: u64,
+}
+
+impl Reads {
+    /// What the state says at the start.
+    pub(super) fn start(&mut self, from: Option<u64>) {
+        let from = from.unwrap_or(u64::MAX);
+        *self = Self { now: from, under_way: from, stored: from };
+    }
+
+    /// What the state says now.
+    pub(super) fn note(&mut self, from: Option<u64>) {
+        self.now = from.unwrap_or(u64::MAX);
+    }
+
+    /// The last checkpoint is in the store, and one of the state of now begins.
+    fn begin_checkpoint(&mut self) {
+        self.stored = self.under_way;
+        self.under_way = self.now;
+    }
+
+    fn needed(&self) -> u64 {
+        self.now.min(self.under_way).min(self.stored)
+    }
+}
 
 impl Run {
     pub(super) fn look_after_timers(&mut self) -> Result<(), ProjectorError> {
@@ -52,6 +87,8 @@ impl Run {
             return Ok(());
         }
         crash_point("projector::activations_durable");
+        self.reads.note(self.machine.reads_from()?);
+        self.reads.begin_checkpoint();
         let checkpoint = self.machine.checkpoint();
         let changes = self.state.begin_checkpoint();
         self.store_job(StoreJob::Checkpoint { changes, checkpoint })
@@ -117,6 +154,7 @@ impl Run {
         // Until there is a snapshot, a state that is lost can be made again from the whole log only.
         let first = if oldest == u64::MAX { 0 } else { oldest };
         self.parts.events.protect(PROTECT_SNAPSHOT, first);
+        self.parts.events.protect(PROTECT_DEFINITIONS, self.reads.needed());
     }
 }
 

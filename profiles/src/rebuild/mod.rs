@@ -3,19 +3,21 @@
 //! The evidence are the accepted and refused links, and the nodes that say which identifiers were anchors; it
 //! reaches back further than the log. It is sorted on disk into the order of the log and taken into an empty graph
 //! under the rules in force, so limits, caps and partitions decide anew. Everything else of the state is copied:
-//! fragments, history, partitions, counters, other workspaces. Refused links with blocked values are copied too: they
+//! fragments, memberships, history, partitions, counters, other workspaces. Refused links with blocked values are copied too: they
 //! tie nothing.
 //!
 //! Guarantees: nothing of the state in use is changed; the same state under the same rules gives the same new one,
 //! byte for byte; ids of profiles that were, keep finding one as long as one of their identifiers is on any; memory is
 //! bounded, but for the ids of the profiles that change.
 //!
-//! Left out: making the new generation the one in use, and telling destinations: both are the projector's.
+//! Left out: making the new generation the one in use, and telling destinations: both are the projector's. Which
+//! audiences profiles are in now is evaluated behind it, in steps.
 
 mod news;
 mod sorting;
 
 use crate::codec::{Checkpoint, CodecError, Value, WorkspaceState};
+use crate::definitions::DefinitionsState;
 use crate::graph::GraphError;
 use crate::key::{Key, Tag, start};
 use crate::scratch::{Moves, Scratch};
@@ -143,10 +145,17 @@ impl Rebuild {
         };
         // Every refusal of the new graph is entered under what it names second.
         let after = WorkspaceState { profiles: profiles_after, has_unindexed_refusals: false, ..before };
-        self.new.apply(&[
+        let mut last = vec![
             (Key::workspace(self.workspace), Some(Value::Workspace(Arc::new(after)).encode())),
             (Key::checkpoint(), Some(Value::Checkpoint(self.checkpoint).encode())),
-        ])?;
+        ];
+        if let Some(mut definitions) = self.definitions()? {
+            // Memberships are copied as they were: the steps that bring them up to date follow.
+            definitions.reconcile(profiles_after);
+            let value = Value::Definitions(Arc::new(definitions));
+            last.push((Key::definitions(self.workspace), Some(value.encode())));
+        }
+        self.new.apply(&last)?;
         crash_point("rebuild::filled");
         self.new.make_durable()?;
         crash_point("rebuild::durable");
@@ -159,6 +168,17 @@ impl Rebuild {
         let Some(bytes) = stored else { return Ok(WorkspaceState::default()) };
         match Value::decode(Tag::Workspace, &bytes) {
             Ok(Value::Workspace(state)) => Ok(WorkspaceState::clone(&state)),
+            Ok(_) => Err(RebuildError::Old(CodecError::Damaged.into())),
+            Err(error) => Err(RebuildError::Old(error.into())),
+        }
+    }
+
+    /// What the workspace defines, if that was ever said.
+    fn definitions(&self) -> Result<Option<DefinitionsState>, RebuildError> {
+        let stored = self.old.get(&Key::definitions(self.workspace)).map_err(RebuildError::Old)?;
+        let Some(bytes) = stored else { return Ok(None) };
+        match Value::decode(Tag::Definitions, &bytes) {
+            Ok(Value::Definitions(definitions)) => Ok(Some(Arc::unwrap_or_clone(definitions))),
             Ok(_) => Err(RebuildError::Old(CodecError::Damaged.into())),
             Err(error) => Err(RebuildError::Old(error.into())),
         }

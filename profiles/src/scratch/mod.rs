@@ -16,6 +16,7 @@ use crate::graph::WriteGraph;
 use crate::state::{State, Views};
 use crate::store::{Change, Store, StoreError};
 use std::sync::Arc;
+use tributary_model::Timestamp;
 
 /// How many changes of the graph are published at once.
 const BATCH: usize = 512;
@@ -78,7 +79,8 @@ impl Scratch {
     fn publish(&mut self) {
         self.steps = 0;
         let (changes, parted) = (self.graph.take_batch(), self.graph.take_parted());
-        self.state.publish(changes, Views::default(), &parted);
+        // Nothing here asks for the time.
+        self.state.publish(changes, Views::default(), &parted, Timestamp::default());
     }
 
     fn write_out(&self) -> Result<(), StoreError> {

@@ -1,14 +1,23 @@
 //! A profile with its fragments merged, as reads of it see it.
+//!
+//! Everything that a view says is a pure function of what it holds: the profile, the merge of its fragments, what may
+//! not be told of it, and what its workspace defines. So conditions and computed traits are evaluated over it alone.
 
 use quick_cache::Weighter;
 use rustc_hash::FxHashMap;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use tributary_identity::{LiveProfile, Partitions};
+use tributary_model::catalog::{Catalog, Computed, ComputedPlan, Person};
 use tributary_model::fragment::TraitValue;
 use tributary_model::identity_rules::IdentifierReader;
-use tributary_model::{Fragment, Identifier, ProfileId, WorkspaceId};
+use tributary_model::keeper::Kept;
+use tributary_model::trail::Trail;
+use tributary_model::workspace::MergePolicy;
+use tributary_model::{Fragment, Identifier, Namespace, ProfileId, Timestamp, WorkspaceId};
 
 /// A profile with its fragments merged: what a read of the profile answers from. Its `Debug` hides what is known of
 /// the person.
@@ -22,28 +31,93 @@ pub struct View {
     pub hidden: Arc<[Identifier]>,
     /// The rules by which the values of traits are compared with `hidden`.
     rules: Arc<IdentifierReader>,
+    /// What the workspace defines.
+    catalog: Arc<Catalog>,
 }
 
 /// Merged views touched by a batch: the new view, or `None` where it has to be made again.
 pub type Views = FxHashMap<(WorkspaceId, ProfileId), Option<Arc<View>>>;
 
 impl View {
-    /// A profile, the merge of its members' fragments, and what may not be told of it: under these partitions and
-    /// rules.
+    /// A profile, the merge of its members' fragments, and what may not be told of it: under these partitions, rules
+    /// and definitions.
     pub(crate) fn new(
         profile: Arc<LiveProfile>,
         merged: Fragment,
         partitions: &Partitions,
         rules: Arc<IdentifierReader>,
+        catalog: Arc<Catalog>,
     ) -> Self {
         let hidden = parted_from(partitions, &profile);
-        Self { profile, merged, hidden, rules }
+        Self { profile, merged, hidden, rules, catalog }
     }
 
-    /// The traits that are set, as (name, JSON text), by name; without those whose value is an identifier that was
-    /// parted from the profile.
-    pub fn traits(&self) -> impl Iterator<Item = (&str, &str, &TraitValue)> {
-        self.merged.current_traits().filter(|(_, value, _)| !self.hides(value))
+    /// What the workspace defined when the view was made.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// Whether the view was made under these definitions. Under others, it has to be made again.
+    pub(crate) fn is_under(&self, catalog: &Arc<Catalog>) -> bool {
+        Arc::ptr_eq(&self.catalog, catalog)
+    }
+
+    /// The traits that are set, each with its value as JSON text and where that came from, by name: values as the
+    /// policies choose them, without those that are an identifier that was parted from the profile.
+    pub fn traits(&self) -> impl Iterator<Item = (&str, Cow<'_, str>, Cow<'_, TraitValue>)> {
+        self.merged.traits.iter().filter_map(|(name, newest)| {
+            let (json, origin) = self.told(name, newest)?;
+            Some((&**name, json, origin))
+        })
+    }
+
+    /// The value of a trait as JSON text, as [`View::traits`] has it.
+    pub fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        let newest = self.merged.traits.get(name)?;
+        self.told(name, newest).map(|(json, _)| json)
+    }
+
+    /// The computed traits, in the order in which they are defined, with what they are at this time.
+    pub fn computed(&self, now: Timestamp) -> Vec<(&ComputedPlan, Computed)> {
+        self.catalog.computed().iter().map(|plan| (plan, plan.value(self, now))).collect()
+    }
+
+    /// What is told of a trait, by its policy, and where that came from.
+    fn told<'a>(&'a self, name: &str, newest: &'a TraitValue) -> Option<(Cow<'a, str>, Cow<'a, TraitValue>)> {
+        let Some((policy, keeper)) = self.catalog.policy(name) else { return self.told_newest(newest) };
+        match self.merged.kept.get(&keeper) {
+            Some(Kept::Trait(record)) => {
+                let chosen = record.chosen(policy)?;
+                let json = if *policy == MergePolicy::Union {
+                    self.without_hidden(chosen.json)?
+                } else if self.hides(&chosen.json) {
+                    return None;
+                } else {
+                    chosen.json
+                };
+                Some((Cow::Owned(json), Cow::Owned(chosen.origin)))
+            }
+            // The record of values begins with the policy, and is filled from the log behind it.
+            Some(Kept::Trail(_)) | None => self.told_newest(newest),
+        }
+    }
+
+    fn told_newest<'a>(&self, newest: &'a TraitValue) -> Option<(Cow<'a, str>, Cow<'a, TraitValue>)> {
+        let json = newest.value.as_deref()?;
+        (!self.hides(json)).then_some((Cow::Borrowed(json), Cow::Borrowed(newest)))
+    }
+
+    /// A list without the elements that are hidden; `None` if none is left.
+    fn without_hidden(&self, list: String) -> Option<String> {
+        if self.hidden.is_empty() {
+            return Some(list);
+        }
+        let Ok(mut elements) = serde_json::from_str::<Vec<&RawValue>>(&list) else { return Some(list) };
+        elements.retain(|element| !self.hides(element.get()));
+        if elements.is_empty() {
+            return None;
+        }
+        Some(serde_json::to_string(&elements).expect("what was read as JSON can be written"))
     }
 
     /// Whether a value, as JSON text, is an identifier that was parted from the profile.
@@ -61,6 +135,23 @@ impl View {
             let named = self.rules.identifier(namespace, &text);
             named.is_ok_and(|named| group.binary_search(&named).is_ok())
         })
+    }
+}
+
+impl Person for View {
+    fn trait_json(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.value(name)
+    }
+
+    fn trail(&self, keeper: u32) -> Option<&Trail> {
+        match self.merged.kept.get(&keeper)? {
+            Kept::Trail(trail) => Some(trail),
+            Kept::Trait(_) => None,
+        }
+    }
+
+    fn has_user_id(&self) -> bool {
+        self.profile.identifiers().any(|node| *node.identifier.namespace() == Namespace::USER_ID)
     }
 }
 
@@ -96,12 +187,22 @@ pub(super) struct ViewWeight;
 
 impl Weighter<(WorkspaceId, ProfileId), Arc<View>> for ViewWeight {
     fn weight(&self, _: &(WorkspaceId, ProfileId), view: &Arc<View>) -> u64 {
-        let traits = view.merged.traits.iter();
+        let merged = &view.merged;
+        let traits = merged.traits.iter().map(|(name, entry)| {
+            200 + name.len() as u64 + entry.value.as_ref().map_or(0, |v| v.len()) as u64
+        });
+        let kept = merged.kept.values().map(|kept| match kept {
+            Kept::Trail(trail) => trail.weight(),
+            Kept::Trait(record) => record.weight(),
+        });
+        let accounts = merged.accounts.keys().map(|group| 150 + group.len() as u64);
         500 + 100 * view.hidden.len() as u64
-            + traits
-                .map(|(name, entry)| {
-                    200 + name.len() as u64 + entry.value.as_ref().map_or(0, |v| v.len()) as u64
-                })
-                .sum::<u64>()
+            + traits.sum::<u64>()
+            + kept.sum::<u64>()
+            + accounts.sum::<u64>()
+            + merged.consent.weight()
     }
 }
+
+#[cfg(test)]
+mod tests;

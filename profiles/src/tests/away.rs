@@ -116,6 +116,7 @@ fn history_that_is_lost_stops_a_state_but_not_one_made_from_nothing() {
         activations: Arc::clone(&written) as Arc<dyn EventLog>,
         indexes: open_indexes(directory.path()),
         hash_key: hash_key(),
+        clock: clock(),
     };
     let options = ProjectorOptions::new(StatePaths::within(directory.path()));
     let projector = Projector::start(options, parts, move |error| {

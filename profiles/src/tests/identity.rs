@@ -213,7 +213,8 @@ fn indexes_that_lag_behind_find_the_epoch_of_an_event() {
         let mut generation = Generation::open(&paths, &hash_key(), CACHE).expect("it opens");
         let state = Arc::new(State::new(Arc::clone(&generation.store), CACHE, CACHE));
         let indexes = open_second();
-        let mut machine = Machine::new(Arc::clone(&state), indexes, hash_key(), generation.checkpoint, CACHE);
+        let (events, checkpoint) = (held(&records), generation.checkpoint);
+        let mut machine = Machine::new(Arc::clone(&state), indexes, events, hash_key(), checkpoint, CACHE);
         for (at, record) in records[..8].iter().enumerate() {
             assert_eq!(machine.apply(at as u64, 0, record).expect("applied"), Applied::Done);
         }
@@ -314,8 +315,9 @@ fn a_rebuild_is_left_to_whoever_drives_the_machine() {
     let generation =
         Generation::open(&StatePaths::within(directory.path()), &hash_key(), CACHE).expect("it opens");
     let state = Arc::new(State::new(Arc::clone(&generation.store), CACHE, CACHE));
-    let mut machine = Machine::new(Arc::clone(&state), indexes, hash_key(), generation.checkpoint, CACHE);
     let records = log(&[identify(1, 1, 1), order(Action::Rebuild), track(2, 1)]);
+    let (events, checkpoint) = (held(&records), generation.checkpoint);
+    let mut machine = Machine::new(Arc::clone(&state), indexes, events, hash_key(), checkpoint, CACHE);
     assert_eq!(machine.apply(0, 0, &records[0]).expect("applied"), Applied::Done);
     let due = Applied::Rebuild { workspace: ONE, sequence: 1 };
     assert_eq!(machine.apply(1, 0, &records[1]).expect("read"), due);

@@ -212,7 +212,8 @@ fn fill(directory: &Path, gives_up: fn() -> bool) -> (NextGeneration, Result<(),
     let paths = StatePaths::within(directory);
     let mut generation = Generation::open(&paths, &hash_key(), CACHE).expect("it opens");
     let state = Arc::new(State::new(Arc::clone(&generation.store), CACHE, CACHE));
-    let mut machine = Machine::new(Arc::clone(&state), indexes, hash_key(), generation.checkpoint, 1);
+    let (events, checkpoint) = (held(&loosened()), generation.checkpoint);
+    let mut machine = Machine::new(Arc::clone(&state), indexes, events, hash_key(), checkpoint, 1);
     for (sequence, record) in (0..).zip(loosened()) {
         if machine.apply(sequence, 0, &record).expect("applied") != Applied::Done {
             break;

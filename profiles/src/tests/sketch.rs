@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tributary_model::command::{Action, Command, UnmergeTarget, Who};
 use tributary_model::event::AcceptedEvent;
-use tributary_model::workspace::IdentityRules;
+use tributary_model::workspace::{IdentityRules, TraitRules};
 use tributary_model::{
     EventKind, Identifier, Marks, MessageId, Namespace, Record, SourceId, Timestamp, Workspace, WorkspaceId,
 };
@@ -258,6 +258,9 @@ pub(super) fn version(workspace: u32, version: u64, at: Timestamp, rules: &Ident
         destinations: Vec::new(),
         tokens: Vec::new(),
         identity: rules.clone(),
+        computed_traits: Vec::new(),
+        audiences: Vec::new(),
+        traits: TraitRules::default(),
     };
     let document = serde_json::to_vec(&document).expect("a document can be written");
     Record::of_workspace(WorkspaceId(workspace), version, at, Some(document.into())).encode()

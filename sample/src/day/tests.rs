@@ -59,6 +59,7 @@ fn a_day_has_everything_in_it() {
     assert!((50..200).contains(&want.duplicates), "{want:?}");
     assert!((50..500).contains(&want.late), "{want:?}");
     assert!(want.profiles > 250 && want.profiles < 400, "{want:?}");
+    assert!((1..want.people).contains(&want.repeat_buyers), "{want:?}");
     assert_eq!(want.example.identifiers.len(), 4, "{want:?}");
 }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use tributary_model::ErrorCode;
 
+use super::audiences::{Parts, replace_all};
 use super::dto::{
     DestinationNew, DestinationPatch, DestinationPut, DocumentPut, SourceNew, SourcePatch, SourcePut,
 };
@@ -72,6 +73,12 @@ pub(super) fn replace(
         };
         done.map_err(|refusal| within("destinations", index, refusal))?;
     }
+    let parts = Parts {
+        computed_traits: put.computed_traits,
+        audiences: put.audiences,
+        trait_rules: put.trait_rules,
+    };
+    replace_all(draft, parts)?;
     Ok("workspace replaced as a document".to_owned())
 }
 
@@ -117,6 +124,10 @@ fn ids<'a, T: FromStr + Copy + Eq + std::hash::Hash>(
     texts.enumerate().map(read).collect()
 }
 
-fn within(list: &str, index: usize, refusal: Refusal) -> Refusal {
+/// The refusal of an entry as one of the whole document.
+pub(super) fn within(list: &str, index: usize, mut refusal: Refusal) -> Refusal {
+    if let Some(fault) = &mut refusal.fault {
+        fault.place = format!("{list}[{index}].{}", fault.place);
+    }
     Refusal { message: format!("`{list}[{index}]`: {}", refusal.message), ..refusal }
 }

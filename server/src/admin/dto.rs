@@ -7,6 +7,10 @@ use tributary_model::identity_rules::WrittenRules;
 use tributary_model::workspace::{ApiToken, Destination, IdentityRules, Scope, Source};
 use utoipa::ToSchema;
 
+use super::audiences::bodies::{
+    AudienceDefinition, AudiencePut, ComputedTraitPut, ComputedTraitView, TraitRulesBody,
+};
+use super::audiences::shown_trait_rules;
 use super::identity::RulesBody;
 use super::settings;
 use crate::workspaces::{Author, Credentials, VersionInfo};
@@ -315,6 +319,12 @@ pub struct Document {
     /// How events are resolved to profiles.
     #[schema(value_type = RulesBody)]
     pub identity: IdentityRules,
+    /// What is computed from the events of a profile.
+    pub computed_traits: Vec<ComputedTraitView>,
+    /// Who belongs together.
+    pub audiences: Vec<AudienceDefinition>,
+    /// How the values of traits are chosen and found.
+    pub trait_rules: TraitRulesBody,
 }
 
 impl Document {
@@ -324,6 +334,9 @@ impl Document {
             sources: workspace.sources.iter().map(SourceView::of).collect(),
             destinations: workspace.destinations.iter().map(DestinationView::of).collect(),
             identity: workspace.identity.clone(),
+            computed_traits: workspace.computed_traits.iter().map(ComputedTraitView::of).collect(),
+            audiences: workspace.audiences.iter().map(AudienceDefinition::of).collect(),
+            trait_rules: shown_trait_rules(&workspace.traits),
         }
     }
 }
@@ -345,6 +358,12 @@ pub struct DocumentPut {
     /// How events are to be resolved to profiles; as it is where nothing is said.
     #[schema(value_type = Option<RulesBody>)]
     pub identity: Option<WrittenRules>,
+    /// All computed traits, told apart by their keys; as they are where nothing is said.
+    pub computed_traits: Option<Vec<ComputedTraitPut>>,
+    /// All audiences, told apart by their keys; as they are where nothing is said.
+    pub audiences: Option<Vec<AudiencePut>>,
+    /// How the values of traits are to be chosen and found; as it is where nothing is said.
+    pub trait_rules: Option<TraitRulesBody>,
     /// Shown only.
     #[schema(value_type = Option<String>)]
     pub created_at: Option<Value>,

@@ -1,4 +1,5 @@
-//! How the admin API says no: `{"error":{"code","message"}}`, with the status of the code.
+//! How the admin API says no: `{"error":{"code","message"}}`, with the status of the code. What is wrong within a
+//! definition has its place beside that, for programs.
 
 use std::fmt;
 
@@ -11,7 +12,7 @@ use tributary_proto::status::http_status;
 use utoipa::ToSchema;
 
 use crate::metrics;
-use crate::workspaces::{Refusal, StoreError};
+use crate::workspaces::{Fault, Refusal, StoreError};
 
 /// The body of every error.
 #[derive(Debug, Serialize, ToSchema)]
@@ -28,6 +29,19 @@ pub struct ErrorDetail {
     pub code: &'static str,
     /// What is wrong, where, and what to do.
     pub message: String,
+    /// The member that is wrong, where that is known closely.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "definition.all[1].compare")]
+    pub place: Option<String>,
+    /// The line in the text of that member, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The character in that line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// What to write instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// A request that is refused.
@@ -37,12 +51,13 @@ pub struct ApiError {
     message: String,
     retry_after_seconds: Option<u32>,
     allow: Option<String>,
+    fault: Option<Box<Fault>>,
 }
 
 impl ApiError {
     /// A refusal of that kind. The message goes to the caller.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after_seconds: None, allow: None }
+        Self { code, message: message.into(), retry_after_seconds: None, allow: None, fault: None }
     }
 
     /// The request can't be read or breaks a rule.
@@ -78,11 +93,24 @@ impl ApiError {
     pub fn code(&self) -> ErrorCode {
         self.code
     }
+
+    fn detail(&self) -> ErrorDetail {
+        let fault = self.fault.as_deref();
+        let at = fault.and_then(|fault| fault.at);
+        ErrorDetail {
+            code: self.code.name(),
+            message: self.message.clone(),
+            place: fault.map(|fault| fault.place.clone()),
+            line: at.map(|(line, _)| line),
+            column: at.map(|(_, column)| column),
+            hint: fault.and_then(|fault| fault.hint.clone()),
+        }
+    }
 }
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        Self::new(refusal.code, refusal.message)
+        Self { fault: refusal.fault, ..Self::new(refusal.code, refusal.message) }
     }
 }
 
@@ -90,6 +118,9 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         if error.code() == ErrorCode::Internal {
             return Self::internal(&error);
+        }
+        if let StoreError::Refused(refusal) = error {
+            return refusal.into();
         }
         let message = match &error {
             StoreError::Log(source) => format!("{error}: {source}"),
@@ -128,7 +159,6 @@ impl ResponseError for ApiError {
         if let Some(allow) = &self.allow {
             response.insert_header((header::ALLOW, allow.clone()));
         }
-        let error = ErrorDetail { code: self.code.name(), message: self.message.clone() };
-        response.json(ErrorBody { error })
+        response.json(ErrorBody { error: self.detail() })
     }
 }

@@ -162,12 +162,7 @@ impl PreviewNew {
     /// # Errors
     /// If that is too long.
     pub(super) fn wait_seconds(&self) -> Result<u64, ApiError> {
-        match self.wait_seconds.unwrap_or(WAIT_SECONDS) {
-            seconds @ 0..=WAIT_SECONDS_MAX => Ok(seconds),
-            other => {
-                Err(ApiError::invalid(format!("`wait_seconds` is {other}; give 0 to {WAIT_SECONDS_MAX}")))
-            }
-        }
+        wait_seconds(self.wait_seconds)
     }
 
     /// What is to be tried.
@@ -181,6 +176,17 @@ impl PreviewNew {
             return Err(ApiError::invalid("`until` has to be later than `from`"));
         }
         Ok(PreviewOrder { rules, from, until })
+    }
+}
+
+/// How long to wait for a preview that was asked for so.
+///
+/// # Errors
+/// If that is too long.
+pub(super) fn wait_seconds(asked: Option<u64>) -> Result<u64, ApiError> {
+    match asked.unwrap_or(WAIT_SECONDS) {
+        seconds @ 0..=WAIT_SECONDS_MAX => Ok(seconds),
+        other => Err(ApiError::invalid(format!("`wait_seconds` is {other}; give 0 to {WAIT_SECONDS_MAX}"))),
     }
 }
 

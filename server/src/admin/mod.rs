@@ -1,17 +1,22 @@
 //! The admin API under `/admin/v1`: sources, destinations, tokens, workspaces, the workspace as one document,
-//! its history, identity rules with their previews and rebuilds, alarms, rejects, dead letters, snapshots.
+//! its history, identity rules with their previews and rebuilds, audiences, computed traits, rules of traits, people,
+//! exports, alarms, rejects, dead letters, snapshots.
 //!
 //! A token acts on its own workspace only; the first token may also create, change and delete workspaces. Every
 //! change is a new version of the workspace, durable before it is answered. Secrets are never returned.
 
+pub mod audience_preview;
+pub mod audiences;
 pub mod auth;
 mod document;
 pub mod dto;
 mod edit;
 pub mod error;
+pub mod exports;
 pub mod identity;
 pub mod openapi;
 pub mod outside;
+pub mod people;
 mod request;
 mod routes;
 mod settings;

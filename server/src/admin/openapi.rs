@@ -14,8 +14,9 @@ use utoipa::{Modify, OpenApi as _};
 
 use super::error::ErrorBody;
 use super::routes::{
-    alarms, dead_letters, destinations, document as workspace, identity_preview, identity_rules, rejects,
-    snapshots, sources, tokens, workspaces,
+    alarms, audience_members, audience_preview, audiences, computed_traits, dead_letters, destinations,
+    document as workspace, export, identity_preview, identity_rules, people, rejects, snapshots, sources,
+    tokens, trait_rules, workspaces,
 };
 
 /// Where the document is served.
@@ -36,7 +37,13 @@ pub const TOKEN_SCHEME: &str = "token";
         workspaces::create, workspaces::list, workspaces::read, workspaces::change, workspaces::delete,
         identity_rules::read, identity_rules::replace,
         identity_preview::create, identity_preview::read, identity_preview::delete, identity_preview::rebuild,
-        alarms::list, rejects::list, snapshots::create,
+        computed_traits::create, computed_traits::list, computed_traits::read, computed_traits::replace,
+        computed_traits::delete,
+        audiences::create, audiences::list, audiences::read, audiences::replace, audiences::delete,
+        audience_members::list, audience_members::size, export::members, export::profiles,
+        audience_preview::create, audience_preview::read, audience_preview::delete,
+        trait_rules::read, trait_rules::replace,
+        alarms::list, people::search, rejects::list, snapshots::create,
     ),
     components(schemas(ErrorBody)),
     modifiers(&Names, &Tokens, &Errors),

@@ -7,11 +7,14 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tributary_model::workspace::IdentityRules;
-use tributary_model::{DestinationId, ErrorCode, Timestamp, WorkspaceId};
+use tributary_model::{AudienceId, DestinationId, ErrorCode, ProfileId, Timestamp, WorkspaceId};
 use utoipa::ToSchema;
 
+use super::audience_preview::AudiencePreviews;
 use super::error::ApiError;
+use super::exports::Exports;
 use super::identity::{AlarmRow, PreviewReport, Rebuilt};
+use super::people::People;
 
 /// Why another part has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -131,17 +134,40 @@ pub struct Outside {
     pub previews: Arc<dyn Previews>,
     /// Rebuilds and alarms of the identity graph.
     pub graphs: Arc<dyn Graphs>,
+    /// Who is in which audience.
+    pub audiences: Arc<dyn Audiences>,
+    /// Searches for people.
+    pub people: Arc<dyn People>,
+    /// Previews of audiences.
+    pub audience_previews: Arc<dyn AudiencePreviews>,
+    /// Exports of people.
+    pub exports: Arc<dyn Exports>,
 }
 
 impl Outside {
     /// One part that does all of it.
-    pub fn of<T: Rejects + DeadLetters + Snapshots + Previews + Graphs>(part: &Arc<T>) -> Self {
+    pub fn of<T>(part: &Arc<T>) -> Self
+    where
+        T: Rejects
+            + DeadLetters
+            + Snapshots
+            + Previews
+            + Graphs
+            + Audiences
+            + People
+            + AudiencePreviews
+            + Exports,
+    {
         Self {
             rejects: Arc::<T>::clone(part),
             dead_letters: Arc::<T>::clone(part),
             snapshots: Arc::<T>::clone(part),
             previews: Arc::<T>::clone(part),
             graphs: Arc::<T>::clone(part),
+            audiences: Arc::<T>::clone(part),
+            people: Arc::<T>::clone(part),
+            audience_previews: Arc::<T>::clone(part),
+            exports: Arc::<T>::clone(part),
         }
     }
 }
@@ -197,8 +223,8 @@ pub struct PreviewOrder {
 }
 
 /// How a preview is.
-#[derive(Debug, Clone)]
-pub enum PreviewState {
+#[derive(Debug)]
+pub enum PreviewState<R = PreviewReport> {
     /// It goes on.
     Running {
         /// How many records it has read.
@@ -207,9 +233,19 @@ pub enum PreviewState {
         of: u64,
     },
     /// It is done.
-    Done(Arc<PreviewReport>),
+    Done(Arc<R>),
     /// It ended without a report; the text is for the caller.
     Failed(ErrorCode, String),
+}
+
+impl<R> Clone for PreviewState<R> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Running { read, of } => Self::Running { read: *read, of: *of },
+            Self::Done(report) => Self::Done(Arc::clone(report)),
+            Self::Failed(code, message) => Self::Failed(*code, message.clone()),
+        }
+    }
 }
 
 /// Tries changed identity rules on the log, beside everything else. One preview runs at a time.
@@ -259,4 +295,103 @@ pub trait Graphs: Send + Sync + 'static {
         limit: usize,
         cursor: Option<&str>,
     ) -> Result<Rows<AlarmRow>, OutsideError>;
+}
+
+/// How an audience stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AudienceStanding {
+    /// The stable name of what is being done for it.
+    pub stage: &'static str,
+    /// How much of that is done.
+    pub done: u64,
+    /// How much there is to do.
+    pub total: u64,
+    /// From when on the events are that count; `None` for all that there ever were.
+    pub since: Option<Timestamp>,
+    /// How many members it has.
+    pub size: u64,
+    /// Why it is broken.
+    pub problem: Option<String>,
+}
+
+/// What is told of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Its membership.
+    Brief,
+    /// Its traits of now, too.
+    Traits,
+}
+
+/// A member of an audience.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AudienceMember {
+    /// Its profile.
+    pub profile: ProfileId,
+    /// Since when it is one.
+    pub since: Timestamp,
+    /// The identifiers with which it entered, as `namespace:value`.
+    pub identifiers: Vec<String>,
+    /// Its traits and their values as JSON text, if they were asked for.
+    pub traits: Option<Vec<(String, String)>>,
+}
+
+/// An hour in which an audience changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SizeHour {
+    /// Its beginning.
+    pub at: Timestamp,
+    /// How many members there were at its end.
+    pub size: u64,
+    /// How many entered.
+    pub entered: u64,
+    /// How many left.
+    pub exited: u64,
+}
+
+/// The audiences of workspaces, as the projector has them.
+pub trait Audiences: Send + Sync + 'static {
+    /// Resolves once the projector has read this version of the workspace, and at the latest after `wait`.
+    fn has_read(&self, workspace: WorkspaceId, version: u64, wait: Duration) -> BoxFuture<'static, ()>;
+
+    /// How an audience stands; `None` if the projector has not come to it. Blocking.
+    ///
+    /// # Errors
+    /// If reading fails.
+    fn standing(
+        &self,
+        workspace: WorkspaceId,
+        audience: AudienceId,
+    ) -> Result<Option<AudienceStanding>, OutsideError>;
+
+    /// Members of an audience in the order of their profiles' ids, from behind `after`. Blocking.
+    ///
+    /// # Errors
+    /// If the part is not ready, or reading fails.
+    fn members(
+        &self,
+        workspace: WorkspaceId,
+        audience: AudienceId,
+        after: Option<ProfileId>,
+        limit: usize,
+        detail: Detail,
+    ) -> Result<Vec<AudienceMember>, OutsideError>;
+
+    /// The hours from `from` on and before `to` in which an audience changed, oldest first. Blocking.
+    ///
+    /// # Errors
+    /// If the part is not ready, or reading fails.
+    fn sizes(
+        &self,
+        workspace: WorkspaceId,
+        audience: AudienceId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<SizeHour>, OutsideError>;
+
+    /// The time that memberships are told by.
+    ///
+    /// # Errors
+    /// If the part is not ready.
+    fn now(&self) -> Result<Timestamp, OutsideError>;
 }

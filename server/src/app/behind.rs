@@ -1,5 +1,6 @@
 //! Everything behind the log: opened on a thread of its own, while events are accepted already.
 
+use super::audience_previews::AudiencePreviews;
 use super::configs;
 use super::logs::Logs;
 use super::previews::Previews;
@@ -23,7 +24,8 @@ use tributary_eventlog::index::Indexes;
 use tributary_ingest::RejectLookup;
 use tributary_model::clock::Clock;
 use tributary_model::workspace::Destination;
-use tributary_model::{HashKey, Position, Workspace};
+use tributary_model::{HashKey, Position, Workspace, WorkspaceId};
+use tributary_profiles::audience_preview::AudiencePreviewParts;
 use tributary_profiles::desk::CommandDesk;
 use tributary_profiles::{ProfileReader, Projector, ProjectorError, ProjectorParts};
 
@@ -48,6 +50,7 @@ pub(super) struct Behind {
     reader: Arc<OnceLock<ProfileReader>>,
     desk: Arc<OnceLock<CommandDesk>>,
     previews: Previews,
+    audience_previews: AudiencePreviews,
     stopping: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     failure: watch::Sender<Option<String>>,
@@ -85,6 +88,7 @@ impl Behind {
             reader: Arc::default(),
             desk: Arc::default(),
             previews,
+            audience_previews: AudiencePreviews::default(),
             stopping: Arc::default(),
             threads: Mutex::default(),
             failure: watch::Sender::new(None),
@@ -142,17 +146,26 @@ impl Behind {
             activations: Arc::clone(&self.logs.activations),
             indexes: Arc::clone(&indexes),
             hash_key: self.hash_key.clone(),
+            clock: Arc::clone(&self.clock),
         };
         let this = Arc::clone(self);
         let ended = move |error: ProjectorError| {
             this.fail(&format!("the projector ended: {}", with_sources(&error)));
         };
         let projector = Projector::start(configs::projector(&self.config), parts, ended)?;
+        self.audience_previews.open(AudiencePreviewParts {
+            state: Arc::clone(projector.state()),
+            indexes: Arc::clone(&indexes),
+            events: Arc::clone(&self.logs.events),
+            hash_key: self.hash_key.clone(),
+            clock: Arc::clone(&self.clock),
+        });
         let reader = ProfileReader::new(
             Arc::clone(projector.state()),
             indexes,
             Arc::clone(&self.logs.events),
             self.hash_key.clone(),
+            Arc::clone(&self.clock),
         );
         let desk = CommandDesk::new(
             Arc::clone(&self.logs.events),
@@ -163,7 +176,15 @@ impl Behind {
         let _ = self.reader.set(reader);
         let _ = self.desk.set(desk);
         let _ = self.projector.set(projector);
+        self.spawn("columns", |this| this.audience_previews.prepare(&this.with_audiences()))?;
         Ok(())
+    }
+
+    /// The workspaces that have audiences: more will be tried in them.
+    fn with_audiences(&self) -> Vec<WorkspaceId> {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let workspaces = wanted.iter().flat_map(|snapshot| snapshot.workspaces());
+        workspaces.filter(|workspace| !workspace.audiences.is_empty()).map(|workspace| workspace.id).collect()
     }
 
     fn open_engine(self: &Arc<Self>, runtime: &Handle, db: fjall::Database) -> Result<(), Trouble> {
@@ -244,6 +265,10 @@ impl Behind {
         &self.previews
     }
 
+    pub(super) fn audience_previews(&self) -> &AudiencePreviews {
+        &self.audience_previews
+    }
+
     pub(super) fn engine(&self) -> Option<&Engine> {
         self.engine.get()
     }
@@ -277,12 +302,14 @@ impl Behind {
     pub(super) async fn stop(self: &Arc<Self>, deliveries: Duration) -> Result<(), ProjectorError> {
         self.stopping.store(true, Ordering::SeqCst);
         self.previews.stop();
+        self.audience_previews.stop();
         if let Some(engine) = self.engine.get() {
             engine.stop(deliveries).await;
         }
         let this = Arc::clone(self);
         super::blocking(move || {
             this.previews.join();
+            this.audience_previews.join();
             let threads = std::mem::take(&mut *this.threads.lock().unwrap_or_else(PoisonError::into_inner));
             for thread in threads {
                 thread.thread().unpark();

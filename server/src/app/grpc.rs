@@ -1,4 +1,4 @@
-//! The gRPC face: the collector's service, health, reflection.
+//! The gRPC face: the services of the collector and of profiles, health, reflection.
 
 use super::StartError;
 use super::health::Health;
@@ -19,6 +19,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{self, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tributary_ingest::{Collector, GrpcService};
+use tributary_profiles::grpc::{ProfilesParts, ProfilesService};
 
 /// How long calls under way get to finish at a stop.
 const CALLS_DRAIN: Duration = Duration::from_secs(2);
@@ -51,6 +52,7 @@ impl Grpc {
     pub(super) fn serve(
         config: &Config,
         collector: Arc<Collector>,
+        profiles: ProfilesParts,
         health: &Arc<Health>,
         fatal: &Fatal,
     ) -> Result<Self, StartError> {
@@ -68,6 +70,7 @@ impl Grpc {
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_concurrent_streams(CALLS_MAX)
             .add_service(tributary_ingest::grpc::service(collector, stop.clone()))
+            .add_service(tributary_profiles::grpc::service(profiles, stop.clone()))
             .add_service(HealthServer::new(health))
             .add_service(descriptors().build_v1().expect(reflection))
             .add_service(descriptors().build_v1alpha().expect(reflection))
@@ -88,7 +91,8 @@ impl Grpc {
         self.address
     }
 
-    /// Refuses new calls, and lets those under way finish. Streams are ended after what they have taken in.
+    /// Refuses new calls, and lets those under way finish. Streams are ended after what they have taken in, watches at
+    /// once.
     pub(super) async fn stop(mut self) {
         self.stopping.send_replace(true);
         if tokio::time::timeout(CALLS_DRAIN, &mut self.served).await.is_err() {
@@ -109,7 +113,7 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stopping| *stopping).await;
 }
 
-/// `grpc.health.v1.Health`: what `/readyz?part=collector` says.
+/// `grpc.health.v1.Health`: what `/readyz?part=collector` says, and of the service of profiles `/readyz?part=profiles`.
 struct HealthFace {
     health: Arc<Health>,
     stop: watch::Receiver<bool>,
@@ -121,8 +125,8 @@ impl health_server::Health for HealthFace {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        check_name(&request.get_ref().service)?;
-        Ok(Response::new(answer(status(&self.health))))
+        let part = Part::of(&request.get_ref().service)?;
+        Ok(Response::new(answer(status(&self.health, part))))
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
@@ -131,8 +135,8 @@ impl health_server::Health for HealthFace {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        check_name(&request.get_ref().service)?;
-        let watched = Watched { health: Arc::clone(&self.health), stop: self.stop.clone(), told: None };
+        let part = Part::of(&request.get_ref().service)?;
+        let watched = Watched { health: Arc::clone(&self.health), part, stop: self.stop.clone(), told: None };
         let changes: Self::WatchStream = Box::pin(stream::unfold(Some(watched), next_change));
         Ok(Response::new(changes))
     }
@@ -141,6 +145,7 @@ impl health_server::Health for HealthFace {
 /// What a client that watches the health was told.
 struct Watched {
     health: Arc<Health>,
+    part: Part,
     stop: watch::Receiver<bool>,
     told: Option<ServingStatus>,
 }
@@ -152,7 +157,7 @@ async fn next_change(
     let mut watched = watched?;
     loop {
         let stopping = *watched.stop.borrow();
-        let now = status(&watched.health);
+        let now = status(&watched.health, watched.part);
         if stopping || watched.told != Some(now) {
             watched.told = Some(now);
             return Some((Ok(answer(now)), (!stopping).then_some(watched)));
@@ -162,17 +167,37 @@ async fn next_change(
     }
 }
 
-fn status(health: &Health) -> ServingStatus {
-    if health.collector().is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing }
+/// What the health of is asked for.
+#[derive(Clone, Copy)]
+enum Part {
+    /// Whether events are accepted; also what stands for the server as a whole.
+    Collector,
+    /// Whether profiles show everything that the log held at the start.
+    Profiles,
+}
+
+impl Part {
+    /// That of the service of this name.
+    fn of(service: &str) -> Result<Self, Status> {
+        if service.is_empty() || service == GrpcService::NAME {
+            return Ok(Self::Collector);
+        }
+        if service == ProfilesService::NAME {
+            return Ok(Self::Profiles);
+        }
+        let (one, other) = (GrpcService::NAME, ProfilesService::NAME);
+        Err(Status::not_found(format!("there is no such service; ask for {one} or {other}")))
+    }
+}
+
+fn status(health: &Health, part: Part) -> ServingStatus {
+    let ready = match part {
+        Part::Collector => health.collector(),
+        Part::Profiles => health.profiles(),
+    };
+    if ready.is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 
 fn answer(status: ServingStatus) -> HealthCheckResponse {
     HealthCheckResponse { status: status.into() }
-}
-
-fn check_name(service: &str) -> Result<(), Status> {
-    if service.is_empty() || service == GrpcService::NAME {
-        return Ok(());
-    }
-    Err(Status::not_found(format!("there is no such service; ask for {}", GrpcService::NAME)))
 }

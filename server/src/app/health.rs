@@ -58,6 +58,14 @@ impl Health {
             _ => Err("the events log takes nothing".into()),
         }
     }
+
+    /// Whether profiles show everything that the log held at the start; if not, why.
+    pub(super) fn profiles(&self) -> Result<(), String> {
+        if self.stopping.load(Ordering::SeqCst) {
+            return Err("the server is stopping".into());
+        }
+        self.behind.profiles_ready()
+    }
 }
 
 /// Adds health and metrics to the private face.

@@ -3,10 +3,12 @@
 //! Start: keys, workspaces, logs, then the collector accepts; profiles, indexes and destinations are opened on
 //! another thread meanwhile. Stop, upstream first: refuse, drain, checkpoint, close; each step has a deadline.
 
+mod audience_previews;
 mod behind;
 mod configs;
 mod grpc;
 mod health;
+mod jobs;
 mod logs;
 mod openapi;
 mod outside;
@@ -34,6 +36,7 @@ use std::time::Duration;
 use tributary_eventlog::kafka::KafkaOpenError;
 use tributary_ingest::{Collector, WriteKeys};
 use tributary_model::clock::Clock;
+use tributary_profiles::grpc::ProfilesParts;
 use tributary_profiles::{ProfileApi, ProjectorError, projector};
 
 /// How long open requests get to finish at a stop, in seconds.
@@ -187,7 +190,7 @@ pub async fn start_with(config: Config, fatal: Fatal) -> Result<Running, StartEr
     let health = Arc::new(Health::new(metrics, opened.events.clone(), Arc::clone(&behind)));
     let outside = Arc::new(Outside::new(Arc::clone(&behind), store.clone()));
     let (http, collector_handle) = serve_collector(&config, Arc::clone(&collector), &health)?;
-    let calls = Grpc::serve(&config, collector, &health, &fatal)?;
+    let calls = Grpc::serve(&config, collector, profiles(&outside, &behind, &opened), &health, &fatal)?;
     let grpc = calls.address();
     let (api, faces) = serve_faces(&config, &keys, &store, &outside, &health, &behind)?;
     behind.open(tokio::runtime::Handle::current()).map_err(StartError::Thread)?;
@@ -237,6 +240,16 @@ impl Running {
         let logs = self.logs;
         blocking(move || logs.close()).await;
         stopped
+    }
+}
+
+/// What profiles over gRPC are answered from.
+fn profiles(outside: &Arc<Outside>, behind: &Behind, logs: &Logs) -> ProfilesParts {
+    ProfilesParts {
+        access: outside.clone(),
+        reader: behind.reader(),
+        desk: behind.desk(),
+        activations: Arc::clone(&logs.activations),
     }
 }
 

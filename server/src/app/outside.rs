@@ -1,11 +1,17 @@
 //! What the faces need from the other parts, behind the traits that they define.
 
+mod audience_previews;
+mod audiences;
+mod exports;
+mod people;
+
 use super::behind::Behind;
 use crate::admin::identity::{AlarmRow, Rebuilt};
 use crate::admin::outside::{
     DeadLetterRow, DeadLetters, Graphs, OutsideError, PreviewOrder, PreviewState, Previews, RejectRow,
     Rejects, Rows, SnapshotTaken, Snapshots,
 };
+use crate::nesting::depth;
 use crate::workspaces::WorkspaceStore;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +21,7 @@ use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tributary_destinations::DeadLetter;
 use tributary_ingest::rejects::lookup::FoundReject;
 use tributary_model::command::{Action, Command};
@@ -31,11 +38,14 @@ pub(super) struct Outside {
     store: WorkspaceStore,
     /// The record of each workspace's last rebuild, of those that this process ordered.
     rebuilds: Arc<tokio::sync::Mutex<HashMap<WorkspaceId, u64>>>,
+    /// A permit for each export that may be under way.
+    exports: Arc<Semaphore>,
 }
 
 impl Outside {
     pub(super) fn new(behind: Arc<Behind>, store: WorkspaceStore) -> Self {
-        Self { behind, store, rebuilds: Arc::default() }
+        let exports = Arc::new(Semaphore::new(exports::EXPORTS_MAX));
+        Self { behind, store, rebuilds: Arc::default(), exports }
     }
 }
 
@@ -215,26 +225,6 @@ fn json(bytes: &[u8]) -> Option<Box<RawValue>> {
     serde_json::from_slice(bytes).ok()
 }
 
-/// How deeply objects and arrays are nested.
-fn depth(json: &[u8]) -> usize {
-    let (mut depth, mut deepest) = (0usize, 0);
-    let (mut in_text, mut escaped) = (false, false);
-    for byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b'{' | b'[' if !in_text => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
 fn reject_row(found: FoundReject) -> RejectRow {
     let reject = found.reject;
     let event = json(&reject.original);
@@ -279,24 +269,5 @@ fn dead_letter_row(letter: DeadLetter) -> DeadLetterRow {
         response_status: letter.status,
         response_excerpt: String::from_utf8_lossy(&letter.response_excerpt).into_owned(),
         event: json(&letter.event),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn depth_counts_what_is_nested_and_no_text() {
-        let cases = [
-            ("7", 0),
-            ("{}", 1),
-            (r#"{"a":[{"b":1}],"c":{}}"#, 3),
-            (r#"{"a":"[[[{","b":"\"[["}"#, 1),
-            ("]]]]{", 1),
-        ];
-        for (text, want) in cases {
-            assert_eq!(depth(text.as_bytes()), want, "{text}");
-        }
     }
 }

@@ -1,13 +1,16 @@
-//! `tributary demo`: the whole product in one process, played a shop's day through its public faces.
+//! `tributary demo`: the whole product in one process, played a shop's day through its public faces, and a scene in which
+//! people enter and leave audiences by what they do and by time alone.
 //!
 //! What it prints as happened is read from outside: metrics, profile API, and what its receiver was sent. What it
 //! prints beside that as expected comes from the generator of the day, which never asks the product. It
 //! leaves no trace unless it was given a directory; with Kafka its topics are its own.
 
 mod api;
+mod audiences;
 mod observe;
 mod receiver;
 mod report;
+mod scene;
 mod sender;
 
 use crate::app::{self, Running};
@@ -23,6 +26,7 @@ use tributary_model::clock::{Clock, SystemClock};
 use tributary_sample::Day;
 
 use api::Api;
+use audiences::Audiences;
 use observe::Observer;
 use receiver::Receiver;
 use report::Report;
@@ -217,6 +221,7 @@ async fn play(args: &DemoArgs, running: &Running, receiver: &Receiver) -> anyhow
     let observer = Observer::new(client.clone(), running.api);
     observer.ready(READY_WITHIN).await?;
     api.create_webhook(&receiver.url(), receiver.secret()).await?;
+    audiences::create(&api, READY_WITHIN).await?;
 
     // The day that ends now: an event can't have happened after it arrives.
     let day_start = SystemClock.now().plus_micros(-DAY_MICROS).as_millis();
@@ -235,8 +240,13 @@ async fn play(args: &DemoArgs, running: &Running, receiver: &Receiver) -> anyhow
     let user_id = want.example.user_id().context("the day has no example")?;
     let profile = api.profile(user_id).await?;
     let report = Report { want, observed, profile, posted };
-    print!("{report}{}", report.addresses(running.http, running.api, first));
-    let differences = report.differences();
+    print!("{report}");
+    let scene = scene::play(&sender, receiver).await?;
+    let audiences = Audiences::settle(&api, receiver, want, QUIET_FOR).await?;
+    print!("{audiences}{}", report.addresses(running.http, running.api, first));
+    let mut differences = report.differences();
+    differences.extend(audiences.differences());
+    differences.extend((!scene.is_as_expected()).then_some("three people"));
     if differences.is_empty() {
         return Ok(Verdict::Agreed);
     }

@@ -1,10 +1,12 @@
 //! The commands of the binary.
 
 pub mod demo;
+mod export;
 mod identity;
 mod running;
 mod serve;
 mod snapshot;
+mod traits;
 
 use crate::config::{Config, Environment, ServeArgs};
 use crate::telemetry;
@@ -35,6 +37,10 @@ enum Command {
     Restore(snapshot::RestoreArgs),
     /// Try changed identity rules, rebuild profiles, measure identity resolution
     Identity(identity::IdentityArgs),
+    /// Bring traits that were computed elsewhere to the people of a running server
+    Traits(traits::TraitsArgs),
+    /// Get the people of a running server as a file
+    Profiles(export::ProfilesArgs),
 }
 
 /// Does what the arguments say. The exit code is the command's.
@@ -70,6 +76,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Snapshot(args) => runtime()?.block_on(snapshot::take(args, &environment)),
         Command::Restore(args) => snapshot::restore(&args, &environment),
         Command::Identity(args) => identity::run(args, &environment),
+        Command::Traits(args) => traits::run(args, &environment),
+        Command::Profiles(args) => export::run(args, &environment),
     }
 }
 

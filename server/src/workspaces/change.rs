@@ -84,12 +84,31 @@ pub struct Refusal {
     pub code: ErrorCode,
     /// What is wrong, where, and what to do.
     pub message: String,
+    /// The same place for programs, where it is known that closely.
+    pub fault: Option<Box<Fault>>,
+}
+
+/// Where in what was sent something is wrong, and what helps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The member: `definition.all[1].compare`.
+    pub place: String,
+    /// Line and column in the text of that member, from 1, the column in characters.
+    pub at: Option<(usize, usize)>,
+    /// What to write instead.
+    pub hint: Option<String>,
 }
 
 impl Refusal {
     /// A refusal of that kind.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), fault: None }
+    }
+
+    /// The same refusal with its place.
+    #[must_use]
+    pub fn at(self, fault: Fault) -> Self {
+        Self { fault: Some(Box::new(fault)), ..self }
     }
 }
 

@@ -19,7 +19,7 @@ use tributary_model::clock::Clock;
 use tributary_model::workspace::Scope;
 use tributary_model::{ErrorCode, Position, Timestamp, WorkspaceId};
 
-pub use change::{Author, Changed, Draft, Order, Refusal, StoreError};
+pub use change::{Author, Changed, Draft, Fault, Order, Refusal, StoreError};
 pub use first::Credentials;
 pub use snapshot::Snapshot;
 

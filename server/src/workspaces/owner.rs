@@ -181,6 +181,9 @@ impl Owner {
             destinations: Vec::new(),
             tokens: Vec::new(),
             identity: Default::default(),
+            computed_traits: Vec::new(),
+            audiences: Vec::new(),
+            traits: Default::default(),
         };
         let mut draft = Draft { workspace, at };
         let (value, change) = edit(&mut draft)?;

@@ -69,7 +69,9 @@ impl Setup {
                     Some(serde_json::from_slice(&record.payload).expect("a document"))
                 }
                 RecordKind::WorkspaceDeleted => None,
-                RecordKind::Event(_) | RecordKind::Command => panic!("unexpected {:?}", record.envelope.kind),
+                RecordKind::Event(_) | RecordKind::Command | RecordKind::Tick => {
+                    panic!("unexpected {:?}", record.envelope.kind)
+                }
             };
             (record.envelope.workspace.0, record.envelope.workspace_version, document)
         };

@@ -238,7 +238,7 @@ impl Rig {
             }
             Step::CrashBeforeWatermark => {
                 let watermark = self.watermark();
-                self.indexes().write_recorded().expect("writable");
+                self.indexes().write_recorded(self.log.len() as u64).expect("writable");
                 self.reopen();
                 assert_eq!(self.watermark(), watermark);
                 self.project(watermark);

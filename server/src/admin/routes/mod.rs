@@ -3,15 +3,22 @@
 //! [`ENDPOINTS`] is the one list of them; a test holds the OpenAPI document to it.
 
 pub(super) mod alarms;
+pub(super) mod audience_members;
+pub(super) mod audience_preview;
+pub(super) mod audiences;
+pub(super) mod computed_traits;
 pub(super) mod dead_letters;
 pub(super) mod destinations;
 pub(super) mod document;
+pub(super) mod export;
 pub(super) mod identity_preview;
 pub(super) mod identity_rules;
+pub(super) mod people;
 pub(super) mod rejects;
 pub(super) mod snapshots;
 pub(super) mod sources;
 pub(super) mod tokens;
+pub(super) mod trait_rules;
 pub(super) mod workspaces;
 
 use std::sync::Arc;
@@ -45,8 +52,9 @@ macro_rules! endpoint {
     };
 }
 
-/// Every endpoint of the admin API. Those of one path stand together.
-pub(super) static ENDPOINTS: [Endpoint; 33] = [
+/// Every endpoint of the admin API. Those of one path stand together, and a path with a word before one that takes any
+/// word in that place.
+pub(super) static ENDPOINTS: &[Endpoint] = &[
     endpoint!(POST "/sources" sources::create),
     endpoint!(GET "/sources" sources::list),
     endpoint!(GET "/sources/{id}" sources::read),
@@ -78,6 +86,26 @@ pub(super) static ENDPOINTS: [Endpoint; 33] = [
     endpoint!(DELETE "/identity-rules/preview/{id}" identity_preview::delete),
     endpoint!(POST "/identity-rules/rebuild" identity_preview::rebuild),
     endpoint!(GET "/identity/alarms" alarms::list),
+    endpoint!(POST "/computed-traits" computed_traits::create),
+    endpoint!(GET "/computed-traits" computed_traits::list),
+    endpoint!(GET "/computed-traits/{key}" computed_traits::read),
+    endpoint!(PUT "/computed-traits/{key}" computed_traits::replace),
+    endpoint!(DELETE "/computed-traits/{key}" computed_traits::delete),
+    endpoint!(POST "/audiences" audiences::create),
+    endpoint!(GET "/audiences" audiences::list),
+    endpoint!(POST "/audiences/preview" audience_preview::create),
+    endpoint!(GET "/audiences/preview/{id}" audience_preview::read),
+    endpoint!(DELETE "/audiences/preview/{id}" audience_preview::delete),
+    endpoint!(GET "/audiences/{key}" audiences::read),
+    endpoint!(PUT "/audiences/{key}" audiences::replace),
+    endpoint!(DELETE "/audiences/{key}" audiences::delete),
+    endpoint!(GET "/audiences/{key}/members" audience_members::list),
+    endpoint!(GET "/audiences/{key}/size" audience_members::size),
+    endpoint!(GET "/audiences/{key}/export" export::members),
+    endpoint!(GET "/trait-rules" trait_rules::read),
+    endpoint!(PUT "/trait-rules" trait_rules::replace),
+    endpoint!(GET "/profiles" people::search),
+    endpoint!(GET "/profiles/export" export::profiles),
     endpoint!(GET "/rejects" rejects::list),
     endpoint!(POST "/snapshots" snapshots::create),
 ];

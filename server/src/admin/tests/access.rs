@@ -14,8 +14,8 @@ async fn every_endpoint_asks_for_a_token_with_the_scope() {
     let server = Server::start();
     let scopes = json!({"name": "reader", "scopes": ["profiles:read"]});
     let weak = server.put("POST", "/tokens", scopes).await.expect(201).text("token");
-    for endpoint in &ENDPOINTS {
-        let path = endpoint.path.replace("{id}", "src_1");
+    for endpoint in ENDPOINTS {
+        let path = endpoint.path.replace("{id}", "src_1").replace("{key}", "lapsed");
         let method = endpoint.method.as_str();
         let place = format!("{method} {path}");
         let none = TestRequest::default().method(endpoint.method.clone()).uri(&format!("{PREFIX}{path}"));

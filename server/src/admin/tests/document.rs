@@ -63,7 +63,7 @@ async fn a_document_that_is_wrong_changes_nothing_and_is_told_where() {
             with(|d| drop(d.as_object_mut().and_then(|d| d.remove("sources")))),
             "missing field",
         ),
-        ("unknown member", 400, with(|d| d["audiences"] = json!([])), "unknown field `audiences`"),
+        ("unknown member", 400, with(|d| d["journeys"] = json!([])), "unknown field `journeys`"),
         ("unknown in a source", 400, with(|d| d["sources"][0]["x"] = json!(1)), "unknown field `x`"),
         ("another workspace", 400, with(|d| d["id"] = json!("ws_9")), "`id`"),
         ("an old version", 412, with(|d| d["version"] = json!(1)), "version 2"),

@@ -1,12 +1,19 @@
 //! The admin API over HTTP, on a real store in a temporary directory.
 
 mod access;
+mod audience_preview;
+mod audiences;
+mod audiences_in_document;
 mod destinations;
 mod document;
+mod export;
 mod identity;
 mod openapi;
+mod people;
 mod resources;
+mod trait_rules;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,12 +26,12 @@ use futures_util::future::{self, BoxFuture};
 use serde_json::Value;
 use tributary_eventlog::MemoryLog;
 use tributary_model::clock::ManualClock;
-use tributary_model::{DestinationId, ErrorCode, Timestamp, WorkspaceId};
+use tributary_model::{AudienceId, DestinationId, ErrorCode, ProfileId, Timestamp, WorkspaceId};
 
 use super::identity::{AlarmRow, Rebuilt};
 use super::outside::{
-    DeadLetterRow, DeadLetters, Graphs, OutsideError, PreviewOrder, PreviewState, Previews, RejectRow,
-    Rejects, Rows, SnapshotTaken, Snapshots,
+    AudienceMember, AudienceStanding, Audiences, DeadLetterRow, DeadLetters, Detail, Graphs, OutsideError,
+    PreviewOrder, PreviewState, Previews, RejectRow, Rejects, Rows, SizeHour, SnapshotTaken, Snapshots,
 };
 use super::*;
 use crate::config::AdminSettings;
@@ -145,6 +152,12 @@ struct Fixed {
     rebuilt: Mutex<Option<Rebuilt>>,
     /// Who ordered rebuilds of what, under which version.
     rebuilds: Mutex<Vec<(WorkspaceId, u64, String)>>,
+    /// How audiences stand; those that are not laid down wait.
+    standings: Mutex<HashMap<AudienceId, AudienceStanding>>,
+    /// The hours in which any audience changed.
+    hours: Mutex<Vec<SizeHour>>,
+    /// The versions that were waited for.
+    read: Mutex<Vec<(WorkspaceId, u64)>>,
 }
 
 impl Rejects for Fixed {
@@ -271,5 +284,55 @@ impl Graphs for Fixed {
             threshold: 20,
         };
         Ok(Rows { rows: vec![row], next: Some("7".to_owned()) })
+    }
+}
+
+impl Audiences for Fixed {
+    fn has_read(&self, workspace: WorkspaceId, version: u64, _: Duration) -> BoxFuture<'static, ()> {
+        self.read.lock().expect("not poisoned").push((workspace, version));
+        future::ready(()).boxed()
+    }
+
+    fn standing(
+        &self,
+        _: WorkspaceId,
+        audience: AudienceId,
+    ) -> Result<Option<AudienceStanding>, OutsideError> {
+        Ok(self.standings.lock().expect("not poisoned").get(&audience).cloned())
+    }
+
+    fn members(
+        &self,
+        workspace: WorkspaceId,
+        _: AudienceId,
+        after: Option<ProfileId>,
+        limit: usize,
+        detail: Detail,
+    ) -> Result<Vec<AudienceMember>, OutsideError> {
+        // Five profiles, whatever is asked for.
+        let all = (1..=5).map(|number| ProfileId([number; 16]));
+        let member = |profile: ProfileId| AudienceMember {
+            profile,
+            since: Timestamp::from_millis(0),
+            identifiers: vec![format!("user_id:{workspace}")],
+            traits: (detail == Detail::Traits).then(|| vec![("plan".to_owned(), "\"pro\"".to_owned())]),
+        };
+        Ok(all.filter(|id| after.is_none_or(|after| *id > after)).take(limit).map(member).collect())
+    }
+
+    fn sizes(
+        &self,
+        _: WorkspaceId,
+        _: AudienceId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<SizeHour>, OutsideError> {
+        let hours = self.hours.lock().expect("not poisoned");
+        Ok(hours.iter().filter(|hour| from <= hour.at && hour.at < to).copied().collect())
+    }
+
+    fn now(&self) -> Result<Timestamp, OutsideError> {
+        // Three hours and a half after everything was created.
+        Ok(Timestamp::from_millis(1_790_000_000_000 + 12_600_000))
     }
 }

@@ -1,5 +1,7 @@
 use super::*;
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 const ONE: WorkspaceId = WorkspaceId(1);
 
@@ -51,7 +53,7 @@ fn previews() -> (Previews, SyncSender<Deed>, Receiver<()>) {
         }
     };
     let directory = std::env::temp_dir().join("no preview of a test is here");
-    let previews = Previews { directory, run: Arc::new(run), jobs: Mutex::default() };
+    let previews = Previews { directory, run: Arc::new(run), jobs: Jobs::default() };
     (previews, deeds, begun)
 }
 

@@ -8,7 +8,7 @@ use tributary_model::outcome::Outcome;
 use tributary_sample::Expectation;
 
 /// How often it is asked again.
-const ASK_EVERY: Duration = Duration::from_millis(50);
+pub(super) const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// Asks the product about itself.
 pub(super) struct Observer {
@@ -41,8 +41,8 @@ impl Observed {
         self.accepted == want.accepted
             && self.projected + self.duplicates == self.accepted
             && self.profiles == want.profiles
-            && self.ended == self.projected
-            && self.arrived.distinct == self.projected
+            && self.ended == self.arrived.events + self.arrived.changes
+            && self.arrived.events == self.projected
     }
 }
 

@@ -6,12 +6,14 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use anyhow::Context;
 use base64::Engine as _;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
 use standardwebhooks::{
     HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook, WebhookError,
 };
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// The largest delivery that is taken, in bytes: an event of the largest size, with what was filled in.
 const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -25,18 +27,68 @@ pub(super) struct Receiver {
     served: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
-/// What has arrived.
+/// What has arrived: deliveries with a good signature, each `webhook-id` once, and others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Arrived {
-    /// Deliveries with a good signature, each `webhook-id` once.
-    pub(super) distinct: u64,
+    /// Events.
+    pub(super) events: u64,
+    /// That somebody entered or left an audience.
+    pub(super) changes: u64,
     /// Requests whose signature is wrong.
     pub(super) unverified: u64,
 }
 
+/// Which way somebody went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Way {
+    Entered,
+    Left,
+}
+
+/// That somebody entered or left an audience.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AudienceChange {
+    pub(super) key: String,
+    pub(super) way: Way,
+    pub(super) user_id: Option<String>,
+    pub(super) at: Instant,
+}
+
+impl AudienceChange {
+    /// The change that a delivery tells of; `None` if it is anything else.
+    fn of(body: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Track {
+            event: String,
+            user_id: Option<String>,
+            properties: Properties,
+        }
+        #[derive(Deserialize)]
+        struct Properties {
+            audience_key: String,
+        }
+        let Track { event, user_id, properties } = serde_json::from_slice(body).ok()?;
+        let way = match event.as_str() {
+            "Audience Entered" => Way::Entered,
+            "Audience Exited" => Way::Left,
+            _ => return None,
+        };
+        Some(Self { key: properties.audience_key, way, user_id, at: Instant::now() })
+    }
+}
+
 struct Inbox {
     webhook: Webhook,
-    seen: Mutex<(HashSet<String>, u64)>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    ids: HashSet<String>,
+    events: u64,
+    changes: Vec<AudienceChange>,
+    unverified: u64,
 }
 
 impl Receiver {
@@ -76,6 +128,11 @@ impl Receiver {
         self.inbox.arrived()
     }
 
+    /// The changes of audiences that have arrived so far, in that order.
+    pub(super) fn changes(&self) -> Vec<AudienceChange> {
+        self.inbox.seen().changes.clone()
+    }
+
     /// Ends. The product has stopped by then, so nothing is under way.
     pub(super) async fn stop(self) {
         self.server.stop(false).await;
@@ -93,19 +150,28 @@ impl Inbox {
     /// Takes one delivery in. An error if its signature is wrong.
     fn take(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), WebhookError> {
         let verified = self.webhook.verify(body, headers);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen();
         match (&verified, headers.get(HEADER_WEBHOOK_ID).and_then(|id| id.to_str().ok())) {
             (Ok(()), Some(id)) => {
-                seen.0.insert(id.to_owned());
+                if seen.ids.insert(id.to_owned()) {
+                    match AudienceChange::of(body) {
+                        Some(change) => seen.changes.push(change),
+                        None => seen.events += 1,
+                    }
+                }
             }
-            _ => seen.1 += 1,
+            _ => seen.unverified += 1,
         }
         verified
     }
 
     fn arrived(&self) -> Arrived {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        Arrived { distinct: seen.0.len() as u64, unverified: seen.1 }
+        let seen = self.seen();
+        Arrived { events: seen.events, changes: seen.changes.len() as u64, unverified: seen.unverified }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -157,6 +223,29 @@ mod tests {
         assert!(inbox.take(&signed("c"), b"{\"changed\":1}").is_err());
         assert!(inbox.take(&headers(&other, "d", b"{}"), b"{}").is_err());
         assert!(inbox.take(&HeaderMap::new(), b"{}").is_err());
-        assert_eq!(inbox.arrived(), Arrived { distinct: 2, unverified: 3 });
+        assert_eq!(inbox.arrived(), Arrived { events: 2, changes: 0, unverified: 3 });
+    }
+
+    #[test]
+    fn changes_of_audiences_are_told_from_events() {
+        let inbox = Inbox::new("whsec_MDEyMzQ1Njc4OWFiY2RlZg==").expect("a secret");
+        let take = |id: &str, body: &str| {
+            inbox.take(&headers(&inbox.webhook, id, body.as_bytes()), body.as_bytes()).expect("signed");
+        };
+        let change = |event: &str| {
+            format!(
+                r#"{{"type":"track","event":"{event}","userId":"u1","properties":{{"audience_key":"lapsed"}}}}"#
+            )
+        };
+        take("a", &change("Audience Entered"));
+        take("a", &change("Audience Entered"));
+        take("b", &change("Audience Exited"));
+        take("c", &change("Order Completed"));
+        take("d", r#"{"type":"identify","userId":"u1","traits":{}}"#);
+        assert_eq!(inbox.arrived(), Arrived { events: 2, changes: 2, unverified: 0 });
+        let changes: Vec<(String, Way, Option<String>)> =
+            inbox.seen().changes.iter().map(|c| (c.key.clone(), c.way, c.user_id.clone())).collect();
+        let want = |way| ("lapsed".to_owned(), way, Some("u1".to_owned()));
+        assert_eq!(changes, [want(Way::Entered), want(Way::Left)]);
     }
 }

@@ -1,4 +1,4 @@
-//! What happened, beside what was expected.
+//! What happened on the day, beside what was expected.
 
 use super::api::Profile;
 use super::observe::Observed;
@@ -60,7 +60,7 @@ impl Report<'_> {
             row("duplicates", got.duplicates, want.duplicates),
             row("folded into profiles", got.projected, want.distinct),
             row("profiles", got.profiles, want.profiles),
-            row("deliveries received", got.arrived.distinct, want.distinct),
+            row("events delivered", got.arrived.events, want.distinct),
             row("with a wrong signature", got.arrived.unverified, 0),
             row("events of the profile below", self.profile.events, want.example.events),
         ]
@@ -121,12 +121,12 @@ impl fmt::Display for Report<'_> {
     }
 }
 
-fn mark(agree: bool) -> char {
+pub(super) fn mark(agree: bool) -> char {
     if agree { '✓' } else { '✗' }
 }
 
 /// A number with its thousands set apart.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -9,6 +9,7 @@ use flate2::write::GzEncoder;
 use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use serde_json::{Value, json};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -77,6 +78,13 @@ impl Sender {
         Ok(posted)
     }
 
+    /// Posts events that are no part of the day, as a server does.
+    pub(super) async fn post_events(&self, events: &[Value]) -> anyhow::Result<()> {
+        let body = json!({"batch": events, "sentAt": SystemClock.now().to_string()});
+        let body = serde_json::to_vec(&body)?;
+        self.post(&Request { path: "/v1/batch".to_owned(), body, gzip: false }).await
+    }
+
     /// Posts one request until it is accepted. A collector that asks to come back later took nothing of it.
     async fn post(&self, request: &Request) -> anyhow::Result<()> {
         for _ in 0..ATTEMPTS {
@@ -137,7 +145,6 @@ fn request(calls: &[Call], sent_at: Timestamp) -> anyhow::Result<Request> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
     use std::io::Read as _;
 
     #[test]

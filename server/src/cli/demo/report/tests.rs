@@ -16,7 +16,7 @@ fn as_expected(want: &Expectation) -> Report<'_> {
         duplicates: want.duplicates,
         profiles: want.profiles,
         ended: want.distinct,
-        arrived: Arrived { distinct: want.distinct, unverified: 0 },
+        arrived: Arrived { events: want.distinct, changes: 0, unverified: 0 },
     };
     let profile = Profile {
         identifiers: want
@@ -41,7 +41,7 @@ fn every_difference_is_named() {
         ("duplicates", |report| report.observed.duplicates += 1),
         ("folded into profiles", |report| report.observed.projected += 1),
         ("profiles", |report| report.observed.profiles += 1),
-        ("deliveries received", |report| report.observed.arrived.distinct -= 1),
+        ("events delivered", |report| report.observed.arrived.events -= 1),
         ("with a wrong signature", |report| report.observed.arrived.unverified += 1),
         ("events of the profile below", |report| report.profile.events += 1),
         ("identifiers of the profile", |report| report.profile.identifiers.clear()),

@@ -1,0 +1,52 @@
+//! The `integrations` object of an event: which destinations its sender lets have it. Pure.
+//!
+//! `{"All": false}` leaves out every destination that the object does not name with something that is not false;
+//! `{"<name>": false}` leaves out that one. A destination is named by its own name, its definition's, or its
+//! definition's title, exactly. Anything that is no object says nothing.
+
+use memchr::memmem;
+use tributary_model::json::{Members, is_null};
+
+/// Whether an event as stored leaves out a destination of these names.
+pub(crate) fn leaves_out(event: &[u8], names: &[String]) -> bool {
+    // Most events say nothing, and that is known without reading them.
+    if memmem::find(event, b"\"integrations\"").is_none() {
+        return false;
+    }
+    let members = std::str::from_utf8(event).ok().and_then(|text| Members::parse(text).ok());
+    let Some(said) = members.and_then(|members| members.object("integrations")) else { return false };
+    let named = names.iter().find_map(|name| said.get(name)).filter(|value| !is_null(value));
+    match named {
+        Some(value) => value.get() == "false",
+        None => said.get("All").is_some_and(|value| value.get() == "false"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_event_says_about_destinations_is_followed() {
+        let names = ["hook".to_owned(), "webhook".to_owned(), "Webhook".to_owned()];
+        let cases = [
+            (r#"{}"#, false),
+            (r#"{"integrations":{}}"#, false),
+            (r#"{"integrations":{"All":true}}"#, false),
+            (r#"{"integrations":{"All":false}}"#, true),
+            (r#"{"integrations":{"All":false,"Webhook":true}}"#, false),
+            (r#"{"integrations":{"All":false,"hook":{"key":1}}}"#, false),
+            (r#"{"integrations":{"All":false,"Other":true}}"#, true),
+            (r#"{"integrations":{"webhook":false}}"#, true),
+            (r#"{"integrations":{"All":true,"hook":false}}"#, true),
+            (r#"{"integrations":{"All":false,"hook":null}}"#, true),
+            (r#"{"integrations":{"WEBHOOK":false}}"#, false),
+            (r#"{"integrations":false}"#, false),
+            (r#"{"properties":{"integrations":{"All":false}}}"#, false),
+            (r#"{"integrations":{"All":"false"}}"#, false),
+        ];
+        for (event, want) in cases {
+            assert_eq!(leaves_out(event.as_bytes(), &names), want, "{event}");
+        }
+    }
+}

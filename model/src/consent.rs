@@ -1,0 +1,164 @@
+//! What a person consented to, from `context.consent.categoryPreferences` of their events.
+//!
+//! A preference is somebody's: it is kept for each of the two ids that an event can carry, `userId` and `anonymousId`,
+//! and the newest one of each counts. Of a profile, which may have many such ids, a refusal of any of them wins. So
+//! what was refused on a device before its profile met another one stays refused after they merged, whichever is
+//! newer; it is granted again by an event of that device, signed in or not.
+//!
+//! "The newest for each id" is commutative, associative and idempotent: the order of events makes no difference, nor by
+//! which fragment they came, and an event can be folded into the merge of fragments as well as into its own.
+//!
+//! What is not a boolean is no preference. An event without preferences says nothing; so does an empty object.
+
+use crate::event::EventView;
+use crate::fragment::Sighting;
+use crate::id::{MessageId, SourceId};
+use crate::json::Members;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How many categories are kept; those first by name.
+pub const CATEGORIES_MAX: usize = 100;
+/// The longest name of a category, in bytes; a longer one is passed over.
+pub const CATEGORY_BYTES_MAX: usize = 128;
+/// How many ids' preferences are kept for a category. Beyond, the oldest grants are forgotten, refusals last.
+pub const IDS_MAX: usize = 100;
+
+/// A preference, with where it came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsentValue {
+    /// The event time of the event that said so.
+    pub at: Timestamp,
+    /// Whether it is granted, or refused.
+    pub granted: bool,
+    /// The id of that event; decides between equal times.
+    pub message_id: MessageId,
+    /// The source of that event.
+    pub source: SourceId,
+}
+
+impl ConsentValue {
+    /// By which the newer of two preferences is told; of equal times, a refusal is the newer one.
+    fn age(&self) -> (Timestamp, bool, &MessageId, SourceId) {
+        (self.at, !self.granted, &self.message_id, self.source)
+    }
+
+    /// By which it is told what is forgotten first.
+    fn weight(&self) -> (bool, Timestamp, &MessageId, SourceId) {
+        (!self.granted, self.at, &self.message_id, self.source)
+    }
+}
+
+/// The newest preference of each id, by category. Ids are kept as hashes: they are compared, never shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Consent(BTreeMap<Box<str>, BTreeMap<u64, ConsentValue>>);
+
+impl Consent {
+    /// Folds one event in. Folding it again changes nothing.
+    pub fn fold(&mut self, event: &EventView<'_>, sighting: &Sighting) {
+        let Some(preferences) = preferences(event) else { return };
+        let ids = ids(event);
+        // A name that occurs twice counts with its last value, as everywhere.
+        let said: BTreeMap<&str, Option<bool>> =
+            preferences.iter().map(|(category, value)| (category, boolean(value.get()))).collect();
+        let said = said.into_iter().filter(|(category, _)| category.len() <= CATEGORY_BYTES_MAX);
+        for (category, granted) in said.filter_map(|(category, granted)| Some((category, granted?))) {
+            let Sighting { at, message_id, source } = sighting.clone();
+            let value = ConsentValue { at, granted, message_id, source };
+            for id in ids.into_iter().flatten() {
+                self.set(category, id, &value);
+            }
+        }
+    }
+
+    /// Merges another fragment's preferences in.
+    pub fn merge(&mut self, other: &Self) {
+        for (category, values) in &other.0 {
+            for (id, value) in values {
+                self.set(category, *id, value);
+            }
+        }
+    }
+
+    /// What counts for a profile, by category: the newest refusal if any id of it refused, else the newest grant.
+    pub fn current(&self) -> impl Iterator<Item = (&str, &ConsentValue)> {
+        self.0.iter().filter_map(|(category, values)| {
+            let value = values.values().max_by(|one, other| one.weight().cmp(&other.weight()))?;
+            Some((&**category, value))
+        })
+    }
+
+    /// Whether nothing was ever said.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// About how much memory it takes, in bytes.
+    pub fn weight(&self) -> u64 {
+        self.0.iter().map(|(category, values)| (60 + category.len() + 120 * values.len()) as u64).sum()
+    }
+
+    fn set(&mut self, category: &str, id: u64, value: &ConsentValue) {
+        if !self.0.contains_key(category) {
+            let is_past_last = self.0.last_key_value().is_some_and(|(last, _)| **last < *category);
+            if self.0.len() >= CATEGORIES_MAX && is_past_last {
+                return;
+            }
+            self.0.insert(category.into(), BTreeMap::new());
+            if self.0.len() > CATEGORIES_MAX {
+                self.0.pop_last();
+            }
+        }
+        let Some(values) = self.0.get_mut(category) else { return };
+        match values.get_mut(&id) {
+            Some(have) if have.age() >= value.age() => {}
+            Some(have) => have.clone_from(value),
+            None => {
+                values.insert(id, value.clone());
+                if values.len() > IDS_MAX {
+                    let least = values.iter().min_by(|one, other| one.1.weight().cmp(&other.1.weight()));
+                    let least = least.map(|(id, _)| *id).expect("it was just filled");
+                    values.remove(&least);
+                }
+            }
+        }
+    }
+}
+
+/// `context.consent.categoryPreferences` of an event.
+fn preferences<'a>(event: &EventView<'a>) -> Option<Members<'a>> {
+    let context = event.members().get("context")?.get();
+    // Most events have none, and this is asked of every event. A name can be written with escapes.
+    let has_name = memchr::memmem::find(context.as_bytes(), b"categoryPreferences").is_some();
+    if !has_name && memchr::memmem::find(context.as_bytes(), br"\u").is_none() {
+        return None;
+    }
+    Members::parse(context).ok()?.object("consent")?.object("categoryPreferences")
+}
+
+fn boolean(json: &str) -> Option<bool> {
+    match json {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// Whose preference an event states: hashes of its two ids.
+fn ids(event: &EventView<'_>) -> [Option<u64>; 2] {
+    let hash = |kind: u8, id: &str| {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&[kind]).update(id.as_bytes());
+        let mut short = [0; 8];
+        short.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+        u64::from_be_bytes(short)
+    };
+    [
+        event.user_id.as_deref().map(|id| hash(b'u', id)),
+        event.anonymous_id.as_deref().map(|id| hash(b'a', id)),
+    ]
+}
+
+#[cfg(test)]
+mod tests;
