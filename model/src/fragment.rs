@@ -13,6 +13,10 @@ use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// How many accounts of a person are kept, of one fragment as of the merge of several: those first by group id. One
+/// limit for both, so that the merge is the same whichever way the events came into it.
+pub const ACCOUNTS_MAX: usize = 100;
+
 /// One value of a trait, with where it came from. `value` is the client's JSON text; `None` says that the
 /// trait was removed (set to null).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,7 +55,8 @@ pub struct Fragment {
     pub counts: [u64; 6],
     /// What definitions need of the events, by the numbers of their keepers: [`crate::keeper::Keepers`] folds it.
     pub kept: BTreeMap<u32, Kept>,
-    /// The accounts that the person was seen with, by group id, and the first event that says so.
+    /// The accounts that the person was seen with, by group id, and the first event that says so; [`ACCOUNTS_MAX`] at
+    /// most.
     pub accounts: BTreeMap<Box<str>, Sighting>,
     /// What the person agreed to.
     pub consent: Consent,
@@ -65,9 +70,7 @@ impl Fragment {
             self.set_traits(&traits, sighting);
         }
         if let Some(group) = event.group_id() {
-            let mut seen = self.accounts.remove(&*group);
-            take_smaller(&mut seen, sighting);
-            self.accounts.insert(group.into(), seen.expect("it was just seen"));
+            self.see_account(&group, sighting);
         }
         self.consent.fold(event, sighting);
         self.counts[event.kind.index()] += 1;
@@ -97,13 +100,7 @@ impl Fragment {
         }
         merge_kept(&mut self.kept, &other.kept);
         for (group, theirs) in &other.accounts {
-            match self.accounts.get_mut(group) {
-                Some(ours) if *ours <= *theirs => {}
-                Some(ours) => ours.clone_from(theirs),
-                None => {
-                    self.accounts.insert(group.clone(), theirs.clone());
-                }
-            }
+            self.see_account(group, theirs);
         }
         self.consent.merge(&other.consent);
     }
@@ -111,6 +108,12 @@ impl Fragment {
     /// The traits that are set, as (name, JSON text), by name.
     pub fn current_traits(&self) -> impl Iterator<Item = (&str, &str, &TraitValue)> {
         self.traits.iter().filter_map(|(name, entry)| Some((&**name, entry.value.as_deref()?, entry)))
+    }
+
+    /// Whether the person may have more accounts than are kept.
+    pub fn may_lack_accounts(&self) -> bool {
+        // Whatever was left out of a fragment, the fragment and any merge with it are full.
+        self.accounts.len() >= ACCOUNTS_MAX
     }
 
     /// How many events were folded in.
@@ -128,6 +131,23 @@ impl Fragment {
         for (name, value) in traits.iter() {
             let value = (!is_null(value)).then(|| value.get().into());
             self.set_trait(name, sighting, value);
+        }
+    }
+
+    fn see_account(&mut self, group: &str, sighting: &Sighting) {
+        match self.accounts.get_mut(group) {
+            Some(first) if *first <= *sighting => {}
+            Some(first) => first.clone_from(sighting),
+            None => {
+                let is_past_last = self.accounts.last_key_value().is_some_and(|(last, _)| **last < *group);
+                if self.may_lack_accounts() && is_past_last {
+                    return;
+                }
+                self.accounts.insert(group.into(), sighting.clone());
+                while self.accounts.len() > ACCOUNTS_MAX {
+                    self.accounts.pop_last();
+                }
+            }
         }
     }
 
@@ -164,5 +184,48 @@ fn take_smaller(have: &mut Option<Sighting>, new: &Sighting) {
 fn take_larger(have: &mut Option<Sighting>, new: &Sighting) {
     if have.as_ref().is_none_or(|have| new > have) {
         *have = Some(new.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(group: usize, at: i64) -> Fragment {
+        let payload = format!(r#"{{"type":"group","userId":"u","groupId":"g{group:04}"}}"#);
+        let message_id = MessageId::parse(&format!("m{group}-{at}")).expect("a message id");
+        let sighting = Sighting { at: Timestamp::from_millis(at), message_id, source: SourceId(1) };
+        let mut fragment = Fragment::default();
+        fragment.fold(&EventView::parse(payload.as_bytes()).expect("an event"), &sighting);
+        fragment
+    }
+
+    /// The calls, merged one by one, in that order, into so many fragments in turn, and these into one.
+    fn merged(calls: &[Fragment], fragments: usize) -> Fragment {
+        let mut parts = vec![Fragment::default(); fragments];
+        for (number, call) in calls.iter().enumerate() {
+            parts[number % fragments].merge(call);
+        }
+        let mut whole = Fragment::default();
+        parts.iter().for_each(|part| whole.merge(part));
+        whole
+    }
+
+    #[test]
+    fn the_first_accounts_are_kept_whichever_way_they_came() {
+        let mut calls: Vec<Fragment> =
+            (0..3 * ACCOUNTS_MAX).flat_map(|group| [call(group, 2), call(group, 1)]).collect();
+        let whole = merged(&calls, 1);
+        assert_eq!(whole.accounts.len(), ACCOUNTS_MAX);
+        let (last, first) = whole.accounts.last_key_value().expect("accounts");
+        assert_eq!((&**last, first.at), ("g0099", Timestamp::from_millis(1)));
+        for fragments in [1, 2, 7] {
+            assert_eq!(merged(&calls, fragments), whole, "{fragments} fragments");
+            calls.reverse();
+            assert_eq!(merged(&calls, fragments), whole, "{fragments} fragments, from the last");
+            calls.rotate_left(101);
+        }
+        let few = merged(&calls[..ACCOUNTS_MAX], 3);
+        assert!(whole.may_lack_accounts() && !few.may_lack_accounts());
     }
 }

@@ -4,27 +4,28 @@
 //! given by the state: they are never used again, so what a fragment still has under a number that is no longer
 //! wanted is never taken for something else.
 
-use crate::condition::compare::{RightValue, compare};
-use crate::condition::{
-    Comparison, Condition, Datum, EventPattern, FieldPath, Operand, Operator, Right, Span, Window,
-};
+mod filter;
+
+pub use filter::{EventFields, Filter};
+
+use crate::condition::{EventPattern, FieldPath, Span, Window};
 use crate::event::{EventKind, EventView};
 use crate::fragment::{Fragment, Sighting};
-use crate::json::{Members, is_null};
-use crate::pattern;
+use crate::json::is_null;
 use crate::time::Timestamp;
-use crate::trail::{Mark, Trail, mark_value};
+use crate::trail::{Mark, Trail, VALUE_BYTES_MAX, mark_value};
 use crate::trait_record::TraitRecord;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// What a fragment keeps for definitions, under a keeper's number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kept {
-    /// Of events.
-    Trail(Trail),
+    /// Of events; shared, so that a copy of a fragment is cheap.
+    Trail(Arc<Trail>),
     /// Of the values of a trait.
     Trait(TraitRecord),
 }
@@ -93,8 +94,8 @@ struct Keeper {
 #[derive(Debug, Clone, Default)]
 pub struct Keepers {
     trails: Vec<Keeper>,
-    /// Those about calls of a name.
-    named: HashMap<(EventKind, Box<str>), Vec<usize>>,
+    /// Those about calls of a name, by the kind of call.
+    named: [HashMap<Box<str>, Vec<usize>>; 6],
     /// Those about every call of a kind.
     of_kind: [Vec<usize>; 6],
     traits: HashMap<Box<str>, u32>,
@@ -133,7 +134,7 @@ impl Keepers {
         self.numbers.is_empty()
     }
 
-    /// Folds an event into what a fragment keeps.
+    /// Folds an event into what a fragment keeps; see [`Keepers::fold_seen`].
     pub fn fold(
         &self,
         fragment: &mut Fragment,
@@ -141,31 +142,56 @@ impl Keepers {
         sighting: &Sighting,
         log_time: Timestamp,
     ) -> Folded {
+        self.fold_seen(fragment, &self.see(event, sighting), log_time)
+    }
+
+    /// Reads from an event what is to be kept of it.
+    pub fn see(&self, event: &EventView<'_>, sighting: &Sighting) -> Seen {
+        Seen { marks: self.marks(event, sighting), traits: self.settings(event), sighting: sighting.clone() }
+    }
+
+    /// Folds what was read from an event into what a fragment keeps. It comes before [`Fragment::fold`], so that the
+    /// value that a trait had before its policy began is not lost.
+    pub fn fold_seen(&self, fragment: &mut Fragment, seen: &Seen, log_time: Timestamp) -> Folded {
         if self.is_whole && !fragment.kept.is_empty() {
             fragment.kept.retain(|number, _| self.numbers.contains(number));
         }
-        self.fold_into(event, sighting, &mut |keeper, mark| {
+        let mut folded = Folded::default();
+        for (at, mark, is_cut) in &seen.marks {
+            let keeper = &self.trails[*at];
             let trail = trail_of(&mut fragment.kept, keeper.number);
-            trail.fold(&keeper.spec.keep, mark, keeper.spec.value.is_some(), log_time)
-        })
-        .with(self.fold_traits(&mut fragment.kept, event, sighting))
+            trail.is_values_cut |= is_cut;
+            folded.has_cut |=
+                trail.fold(&keeper.spec.keep, mark.clone(), keeper.spec.value.is_some(), log_time);
+            folded.changed.push(keeper.number);
+        }
+        for (number, name, value) in &seen.traits {
+            if !fragment.kept.contains_key(number)
+                && let Some(known) = fragment.traits.get(name)
+            {
+                record_of(&mut fragment.kept, *number).seed(known);
+                // A merge of fragments knows nothing of whose value that was.
+                folded.has_cut = true;
+            }
+            record_of(&mut fragment.kept, *number).fold(value.as_deref(), &seen.sighting);
+            folded.changed.push(*number);
+        }
+        folded.changed.sort_unstable();
+        folded
     }
 
-    /// Folds an event into the merge of a profile's fragments, which [`Keepers::fold`] folded into one of them without
-    /// a cut.
-    pub fn fold_merged(
-        &self,
-        merged: &mut Fragment,
-        event: &EventView<'_>,
-        sighting: &Sighting,
-        log_time: Timestamp,
-    ) {
-        self.fold_into(event, sighting, &mut |keeper, mark| {
+    /// Folds it into the merge of a profile's fragments, too, after [`Keepers::fold_seen`] folded it into one of them
+    /// without a cut.
+    pub fn fold_merged(&self, merged: &mut Fragment, seen: &Seen, log_time: Timestamp) {
+        for (at, mark, is_cut) in &seen.marks {
+            let keeper = &self.trails[*at];
             let trail = trail_of(&mut merged.kept, keeper.number);
-            trail.fold_merged(&keeper.spec.keep, mark, keeper.spec.value.is_some(), log_time);
-            false
-        });
-        self.fold_traits(&mut merged.kept, event, sighting);
+            trail.is_values_cut |= is_cut;
+            trail.fold_merged(&keeper.spec.keep, mark.clone(), keeper.spec.value.is_some(), log_time);
+        }
+        for (number, _, value) in &seen.traits {
+            record_of(&mut merged.kept, *number).fold(value.as_deref(), &seen.sighting);
+        }
     }
 
     fn add(&mut self, number: u32, spec: &KeeperSpec) {
@@ -179,7 +205,7 @@ impl Keepers {
                 let kind = spec.events.kind;
                 match &spec.events.name {
                     Some(name) => {
-                        self.named.entry((kind, name.as_str().into())).or_default().push(at);
+                        self.named[kind.index()].entry(name.as_str().into()).or_default().push(at);
                     }
                     None => self.of_kind[kind.index()].push(at),
                 }
@@ -189,17 +215,13 @@ impl Keepers {
         }
     }
 
-    fn fold_into(
-        &self,
-        event: &EventView<'_>,
-        sighting: &Sighting,
-        fold: &mut dyn FnMut(&Keeper, Mark) -> bool,
-    ) -> Folded {
-        let mut folded = Folded::default();
+    /// The keepers that an event is for, by their places, with what they keep of it.
+    fn marks(&self, event: &EventView<'_>, sighting: &Sighting) -> Vec<(usize, Mark, bool)> {
+        let mut marks = Vec::new();
         if self.trails.is_empty() {
-            return folded;
+            return marks;
         }
-        let named = event_name(event).and_then(|name| self.named.get(&(event.kind, name.into())));
+        let named = event_name(event).and_then(|name| self.named[event.kind.index()].get(&*name));
         let fields = EventFields::new(event);
         let tie = OnceCell::new();
         for at in named.into_iter().flatten().chain(&self.of_kind[event.kind.index()]) {
@@ -208,43 +230,37 @@ impl Keepers {
                 continue;
             }
             let value = keeper.spec.value.as_ref().and_then(|path| fields.json(path, mark_value)).flatten();
+            let is_cut = value.as_ref().is_some_and(|value| value.len() > VALUE_BYTES_MAX);
             let tie = *tie.get_or_init(|| tie_of(sighting));
-            folded.has_cut |= fold(keeper, Mark { at: sighting.at, tie, value });
-            folded.changed.push(keeper.number);
+            marks.push((*at, Mark { at: sighting.at, tie, value: value.filter(|_| !is_cut) }, is_cut));
         }
-        folded
+        marks
     }
 
-    fn fold_traits(
-        &self,
-        kept: &mut BTreeMap<u32, Kept>,
-        event: &EventView<'_>,
-        sighting: &Sighting,
-    ) -> Vec<u32> {
-        let mut changed = Vec::new();
+    /// The traits with a keeper that an event sets; of one that it sets twice, the last value.
+    fn settings(&self, event: &EventView<'_>) -> Vec<(u32, Box<str>, Option<Box<str>>)> {
+        let mut settings: Vec<(u32, Box<str>, Option<Box<str>>)> = Vec::new();
         if self.traits.is_empty() {
-            return changed;
+            return settings;
         }
-        let Some(traits) = event.person_traits() else { return changed };
-        for (name, number) in &self.traits {
-            if let Some(value) = traits.get(name) {
-                let entry = kept.entry(*number).or_insert_with(|| Kept::Trait(TraitRecord::default()));
-                if let Kept::Trait(record) = entry {
-                    record.fold((!is_null(value)).then(|| value.get()), sighting);
-                    changed.push(*number);
-                }
-            }
+        let Some(traits) = event.person_traits() else { return settings };
+        for (name, value) in traits.iter() {
+            let Some(number) = self.traits.get(name) else { continue };
+            settings.retain(|(known, _, _)| known != number);
+            settings.push((*number, name.into(), (!is_null(value)).then(|| value.get().into())));
         }
-        changed
+        settings
     }
 }
 
-impl Folded {
-    fn with(mut self, numbers: Vec<u32>) -> Self {
-        self.changed.extend(numbers);
-        self.changed.sort_unstable();
-        self
-    }
+/// What keepers keep of one event.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Places of keepers, the event as a mark, and whether its value was too long.
+    marks: Vec<(usize, Mark, bool)>,
+    /// Numbers of keepers, the trait, and its value; `None` if it was removed.
+    traits: Vec<(u32, Box<str>, Option<Box<str>>)>,
+    sighting: Sighting,
 }
 
 impl Keeper {
@@ -261,7 +277,7 @@ impl Keeper {
 pub fn merge_kept(ours: &mut BTreeMap<u32, Kept>, theirs: &BTreeMap<u32, Kept>) {
     for (number, their) in theirs {
         match (ours.get_mut(number), their) {
-            (Some(Kept::Trail(our)), Kept::Trail(their)) => our.merge(their),
+            (Some(Kept::Trail(our)), Kept::Trail(their)) => Arc::make_mut(our).merge(their),
             (Some(Kept::Trait(our)), Kept::Trait(their)) => our.merge(their),
             // A number stands for one thing.
             (Some(_), _) => {}
@@ -273,9 +289,16 @@ pub fn merge_kept(ours: &mut BTreeMap<u32, Kept>, theirs: &BTreeMap<u32, Kept>) 
 }
 
 fn trail_of(kept: &mut BTreeMap<u32, Kept>, number: u32) -> &mut Trail {
-    match kept.entry(number).or_insert_with(|| Kept::Trail(Trail::default())) {
-        Kept::Trail(trail) => trail,
+    match kept.entry(number).or_insert_with(|| Kept::Trail(Arc::default())) {
+        Kept::Trail(trail) => Arc::make_mut(trail),
         Kept::Trait(_) => unreachable!("a number stands for one thing"),
+    }
+}
+
+fn record_of(kept: &mut BTreeMap<u32, Kept>, number: u32) -> &mut TraitRecord {
+    match kept.entry(number).or_insert_with(|| Kept::Trait(TraitRecord::default())) {
+        Kept::Trait(record) => record,
+        Kept::Trail(_) => unreachable!("a number stands for one thing"),
     }
 }
 
@@ -295,134 +318,4 @@ fn tie_of(sighting: &Sighting) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
     u64::from_be_bytes(first)
-}
-
-/// The members of an event, as conditions look at them.
-pub struct EventFields<'a> {
-    event: &'a EventView<'a>,
-    /// What most conditions look into, taken apart once.
-    properties: OnceCell<Option<Members<'a>>>,
-}
-
-impl<'a> EventFields<'a> {
-    /// Those of an event.
-    pub fn new(event: &'a EventView<'a>) -> Self {
-        Self { event, properties: OnceCell::new() }
-    }
-
-    /// What stands at a path.
-    pub fn get(&self, path: &FieldPath) -> Datum {
-        let names = path.rest();
-        if path.head() == "properties"
-            && let Some((name, rest)) = names.split_first()
-        {
-            let properties = self.properties.get_or_init(|| self.event.members().object("properties"));
-            let value = properties.as_ref().and_then(|properties| properties.get(name));
-            return value.map_or(Datum::Null, |value| Datum::at(value.get(), rest));
-        }
-        self.event.members().get(path.head()).map_or(Datum::Null, |value| Datum::at(value.get(), names))
-    }
-
-    /// Calls `read` with the JSON text that stands at a path.
-    fn json<T>(&self, path: &FieldPath, read: impl Fn(&str) -> T) -> Option<T> {
-        let mut text = self.event.members().get(path.head())?.get();
-        for name in path.rest() {
-            text = Members::parse(text).ok()?.get(name)?.get();
-        }
-        Some(read(text))
-    }
-}
-
-/// A condition about one event, ready to be evaluated.
-#[derive(Debug, Clone)]
-pub struct Filter(Node);
-
-#[derive(Debug, Clone)]
-enum Node {
-    All(Vec<Node>),
-    Any(Vec<Node>),
-    Not(Box<Node>),
-    Compare {
-        left: FieldPath,
-        operator: Operator,
-        right: FilterRight,
-    },
-    /// What a condition about an event can't say.
-    Never,
-}
-
-#[derive(Debug, Clone)]
-enum FilterRight {
-    Nothing,
-    One(Datum),
-    Many(Vec<Datum>),
-    Field(FieldPath),
-    Pattern(regex::Regex),
-}
-
-impl Filter {
-    /// A condition that [`crate::condition::check_condition`] found to be about events. Whatever it would have refused holds
-    /// of no event.
-    pub fn new(condition: &Condition) -> Self {
-        Self(node(condition))
-    }
-
-    /// Whether it holds of an event.
-    pub fn holds(&self, event: &EventFields<'_>) -> bool {
-        holds(&self.0, event)
-    }
-}
-
-fn node(condition: &Condition) -> Node {
-    match condition {
-        Condition::All(conditions) => Node::All(conditions.iter().map(node).collect()),
-        Condition::Any(conditions) => Node::Any(conditions.iter().map(node).collect()),
-        Condition::Not(condition) => Node::Not(Box::new(node(condition))),
-        Condition::Compare(comparison) => compared(comparison).unwrap_or(Node::Never),
-        Condition::Performed(_)
-        | Condition::Sequence(_)
-        | Condition::Audience(_)
-        | Condition::Account(_)
-        | Condition::Members(_) => Node::Never,
-    }
-}
-
-fn compared(comparison: &Comparison) -> Option<Node> {
-    let Operand::Field(left) = &comparison.left else { return None };
-    let right = match &comparison.right {
-        Right::Nothing => FilterRight::Nothing,
-        Right::Value(literal) => match (comparison.operator, Datum::from(literal)) {
-            (Operator::Matches, Datum::Text(text)) => FilterRight::Pattern(pattern::compile(&text).ok()?),
-            (_, datum) => FilterRight::One(datum),
-        },
-        Right::Values(literals) => FilterRight::Many(literals.iter().map(Datum::from).collect()),
-        Right::Operand(Operand::Field(path)) => FilterRight::Field(path.clone()),
-        Right::Operand(_) | Right::Span(_) => return None,
-    };
-    Some(Node::Compare { left: left.clone(), operator: comparison.operator, right })
-}
-
-fn holds(node: &Node, event: &EventFields<'_>) -> bool {
-    match node {
-        Node::All(nodes) => nodes.iter().all(|node| holds(node, event)),
-        Node::Any(nodes) => nodes.iter().any(|node| holds(node, event)),
-        Node::Not(node) => !holds(node, event),
-        Node::Never => false,
-        Node::Compare { left, operator, right } => {
-            let left = event.get(left);
-            let other;
-            let right = match right {
-                FilterRight::Nothing => RightValue::Nothing,
-                FilterRight::One(datum) => RightValue::One(datum),
-                FilterRight::Many(data) => RightValue::Many(data),
-                FilterRight::Pattern(pattern) => RightValue::Pattern(pattern),
-                FilterRight::Field(path) => {
-                    other = event.get(path);
-                    RightValue::One(&other)
-                }
-            };
-            // What depends on the present has no place here.
-            compare(&left, *operator, &right, Timestamp::default())
-        }
-    }
 }

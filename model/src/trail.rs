@@ -17,8 +17,8 @@ pub const MARKS_MAX: usize = 1000;
 pub const BUCKETS_MAX: usize = 2000;
 /// How many distinct values are kept for a definition; those first in the order of their texts.
 pub const VALUES_MAX: usize = 1000;
-/// The longest value, as JSON text in bytes, that is kept among distinct ones.
-pub const VALUE_BYTES_MAX: usize = 1000;
+/// The longest value, as JSON text in bytes, that is kept of an event; a longer one counts as missing.
+pub const VALUE_BYTES_MAX: usize = 256;
 
 const MINUTE_MICROS: i64 = 60_000_000;
 
@@ -197,10 +197,6 @@ impl Trail {
     /// Keeps the values that are first in the order of their texts, so that the order of events makes no difference:
     /// one of those was never left out before.
     fn add_value(&mut self, value: &str, count: u64) {
-        if value.len() > VALUE_BYTES_MAX {
-            self.is_values_cut = true;
-            return;
-        }
         match self.values.get_mut(value) {
             Some(have) => *have += count,
             None => {

@@ -6,17 +6,21 @@
 use crate::condition::{Datum, canonical};
 use crate::fragment::{Sighting, TraitValue};
 use crate::id::SourceId;
-use crate::trail::{VALUE_BYTES_MAX, VALUES_MAX};
 use crate::workspace::MergePolicy;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How many distinct values are kept of a trait; those first in the order of their texts.
+pub const TRAIT_VALUES_MAX: usize = 200;
+/// The longest value, as JSON text in bytes, that is kept.
+pub const TRAIT_VALUE_BYTES_MAX: usize = 1000;
+
 /// The values that a trait was ever set to.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TraitRecord {
     /// Distinct values, in canonical JSON: when each was set for the first and for the last time. At most
-    /// [`VALUES_MAX`], those first in the order of their texts, and none over [`VALUE_BYTES_MAX`].
+    /// [`TRAIT_VALUES_MAX`], those first in the order of their texts, and none over [`TRAIT_VALUE_BYTES_MAX`].
     values: BTreeMap<Box<str>, (TraitValue, TraitValue)>,
     /// The newest setting or removal by each source.
     by_source: BTreeMap<SourceId, TraitValue>,
@@ -53,6 +57,12 @@ impl TraitRecord {
                 }
             }
         }
+    }
+
+    /// Adds the value that the trait has: what set it may be older than the record. Doing so again changes nothing.
+    pub fn seed(&mut self, known: &TraitValue) {
+        let sighting = Sighting { at: known.at, message_id: known.message_id.clone(), source: known.source };
+        self.fold(known.value.as_deref(), &sighting);
     }
 
     /// Merges another fragment's record in.
@@ -106,7 +116,7 @@ impl TraitRecord {
     }
 
     fn put(&mut self, value: Box<str>, first: &TraitValue, last: &TraitValue) {
-        if value.len() > VALUE_BYTES_MAX {
+        if value.len() > TRAIT_VALUE_BYTES_MAX {
             self.is_cut = true;
             return;
         }
@@ -123,7 +133,7 @@ impl TraitRecord {
                 self.values.insert(value, (first.clone(), last.clone()));
             }
         }
-        while self.values.len() > VALUES_MAX {
+        while self.values.len() > TRAIT_VALUES_MAX {
             self.values.pop_last();
             self.is_cut = true;
         }

@@ -6,16 +6,18 @@
 //! merge or an unmerge has nothing to move: a profile's accounts are those of its members, and an account's people are
 //! the profiles that its anchors are on.
 //!
-//! Folding is commutative and idempotent on values, as it is in fragments. Limits: [`ACCOUNT_ID_BYTES_MAX`] and
-//! [`ACCOUNT_MEMBERS_MAX`]. Left out: where accounts are kept, and who is told of their changes.
+//! Folding is commutative and idempotent on values, as it is in fragments. Limits: [`ACCOUNT_ID_BYTES_MAX`],
+//! [`ACCOUNT_MEMBERS_MAX`], and how many accounts a fragment names. Left out: where accounts are kept, and who is told of their changes.
 
 use crate::key::node_prefix;
 use crate::metrics;
 use crate::state::View;
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use tributary_model::catalog::AccountMemo;
 use tributary_model::fragment::Sighting;
-use tributary_model::{EventKind, EventView, Fragment, NodeKey};
+use tributary_model::{EventKind, EventView, Fragment, NodeKey, WorkspaceId};
 
 /// How long the id of an account may be, in bytes. A group call with a longer one belongs to no account.
 pub const ACCOUNT_ID_BYTES_MAX: usize = EventView::GROUP_ID_BYTES_MAX;
@@ -23,6 +25,10 @@ pub const ACCOUNT_ID_BYTES_MAX: usize = EventView::GROUP_ID_BYTES_MAX;
 /// How many anchors of an account's people are looked at: by conditions over its members, and when something about the
 /// account changes. What is found out about an account with more is approximate.
 pub const ACCOUNT_MEMBERS_MAX: usize = 1_000;
+
+/// How many people of accounts stay loaded while one record is applied; an account counts for [`ACCOUNT_WEIGHT`] more.
+const LOADED_PEOPLE_MAX: usize = 20_000;
+const ACCOUNT_WEIGHT: usize = 20;
 
 /// What is known about an account.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -32,7 +38,8 @@ pub struct Account {
     /// How many anchors were ever linked to it.
     pub members: u64,
     /// The first [`ACCOUNT_MEMBERS_MAX`] of them in the order of keys, whenever they came: those that are looked at.
-    pub looked_at: Vec<NodeKey>,
+    /// Shared, so that a call which links nobody does not copy them.
+    pub looked_at: Arc<Vec<NodeKey>>,
 }
 
 impl Account {
@@ -60,10 +67,13 @@ impl Account {
     /// If it is among those that are looked at: then it was.
     pub(crate) fn link(&mut self, anchor: &NodeKey) {
         let place = self.place(anchor).expect_err("it was not linked before");
-        self.looked_at.insert(place, anchor.clone());
         self.members += 1;
-        if self.looked_at.len() > ACCOUNT_MEMBERS_MAX {
-            self.looked_at.truncate(ACCOUNT_MEMBERS_MAX);
+        if place < ACCOUNT_MEMBERS_MAX {
+            let looked_at = Arc::make_mut(&mut self.looked_at);
+            looked_at.insert(place, anchor.clone());
+            looked_at.truncate(ACCOUNT_MEMBERS_MAX);
+        }
+        if self.is_cut() {
             ::metrics::counter!(metrics::ACCOUNT_LIMIT_HITS, "limit" => "members").increment(1);
         }
     }
@@ -92,7 +102,6 @@ pub(crate) struct GroupChange {
 }
 
 /// An account of a person, and its people as they are looked at.
-#[derive(Clone)]
 pub(crate) struct LoadedAccount {
     /// The account.
     pub(crate) account: Arc<Account>,
@@ -100,6 +109,51 @@ pub(crate) struct LoadedAccount {
     pub(crate) members: Vec<Arc<View>>,
     /// Whether there may be more people than those.
     pub(crate) is_cut: bool,
+    /// What conditions say of it, found out for one person and good for all.
+    pub(crate) memo: AccountMemo,
+}
+
+/// The accounts that were looked at last while one record is applied.
+#[derive(Default)]
+pub(crate) struct LoadedAccounts {
+    /// With the number of the look that was the last at each.
+    accounts: FxHashMap<(WorkspaceId, Box<str>), (u64, Arc<LoadedAccount>)>,
+    weight: usize,
+    looks: u64,
+}
+
+impl LoadedAccounts {
+    /// An account that is loaded.
+    pub(crate) fn get(&mut self, named: &(WorkspaceId, Box<str>)) -> Option<Arc<LoadedAccount>> {
+        let (last, account) = self.accounts.get_mut(named)?;
+        self.looks += 1;
+        *last = self.looks;
+        Some(Arc::clone(account))
+    }
+
+    /// Enters one that was not. Those that nobody looked at for longest make room.
+    pub(crate) fn insert(&mut self, named: (WorkspaceId, Box<str>), account: Arc<LoadedAccount>) {
+        self.weight += weight_of(&account);
+        while self.weight > LOADED_PEOPLE_MAX {
+            let oldest = self.accounts.iter().min_by_key(|(_, (last, _))| *last);
+            let Some(oldest) = oldest.map(|(named, _)| named.clone()) else { break };
+            if let Some((_, left)) = self.accounts.remove(&oldest) {
+                self.weight -= weight_of(&left);
+            }
+        }
+        self.looks += 1;
+        self.accounts.insert(named, (self.looks, account));
+    }
+
+    /// Forgets all: something about them may be different now.
+    pub(crate) fn clear(&mut self) {
+        self.accounts.clear();
+        self.weight = 0;
+    }
+}
+
+fn weight_of(account: &LoadedAccount) -> usize {
+    ACCOUNT_WEIGHT + account.members.len()
 }
 
 /// The id of the account that an event is about; `None` for everything but a group call with an id that can be one.
@@ -214,5 +268,33 @@ mod tests {
         assert_eq!(forwards, linked(&mut (0..ACCOUNT_MEMBERS_MAX + 1).rev()));
         assert_eq!((forwards.members, forwards.looked_at.len()), (1_001, ACCOUNT_MEMBERS_MAX));
         assert!(forwards.is_cut() && !forwards.looks_at(&anchor(ACCOUNT_MEMBERS_MAX)));
+    }
+
+    #[test]
+    fn a_call_that_links_nobody_shares_the_anchors() {
+        let mut account = Account::default();
+        let identifier = Identifier::parse(Namespace::USER_ID, "u").expect("an identifier");
+        account.link(&NodeKey::first_epoch(identifier));
+        let mut next = account.clone();
+        assert!(fold(&mut next, json!({"plan": "pro"}), 1, "m1"));
+        assert!(Arc::ptr_eq(&account.looked_at, &next.looked_at));
+    }
+
+    #[test]
+    fn accounts_that_nobody_looked_at_make_room() {
+        let named = |number: usize| (WorkspaceId(1), number.to_string().into_boxed_str());
+        let account = || {
+            let (account, memo) = (Arc::default(), AccountMemo::default());
+            Arc::new(LoadedAccount { account, members: Vec::new(), is_cut: false, memo })
+        };
+        let room = LOADED_PEOPLE_MAX / ACCOUNT_WEIGHT;
+        let mut loaded = LoadedAccounts::default();
+        (0..room).for_each(|number| loaded.insert(named(number), account()));
+        assert!(loaded.get(&named(0)).is_some());
+        (room..room + 2).for_each(|number| loaded.insert(named(number), account()));
+        let gone: Vec<usize> = (0..room + 2).filter(|number| loaded.get(&named(*number)).is_none()).collect();
+        assert_eq!(gone, [1, 2]);
+        loaded.clear();
+        assert!(loaded.get(&named(0)).is_none());
     }
 }

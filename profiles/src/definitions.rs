@@ -115,7 +115,7 @@ pub struct Evaluating {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Changed {
     /// The traits whose policies changed.
-    policies: Vec<String>,
+    policies: BTreeSet<String>,
     /// Whether there is more to search profiles by.
     is_search: bool,
 }
@@ -157,9 +157,34 @@ impl Stage {
 }
 
 impl DefinitionsState {
+    /// That of a workspace of which nothing is stored. Where it has events all the same, they are from before there
+    /// was anything to define: what people are searched by is still to be entered.
+    pub(crate) fn first(has_events: bool) -> Self {
+        // The number of profiles would depend on when this was asked.
+        let all = Evaluating { after: None, done: 0, total: 0, is_reconciling: false, is_indexing: true };
+        Self { evaluating: has_events.then_some(all), ..Self::default() }
+    }
+
     /// The numbers of keepers by their hashes: what a catalog is compiled with.
     pub fn numbers(&self) -> BTreeMap<[u8; 16], u32> {
         self.keepers.iter().map(|keeper| (keeper.hash, keeper.number)).collect()
+    }
+
+    /// The keepers that lack events.
+    pub(crate) fn unfilled(&self) -> BTreeSet<u32> {
+        self.keepers.iter().filter(|keeper| !keeper.is_filled).map(|keeper| keeper.number).collect()
+    }
+
+    /// How far a keeper is: [`Stage::Live`] once it has all events that there were.
+    pub(crate) fn keeper_stage(&self, number: u32) -> Option<(Stage, Option<Timestamp>)> {
+        let keeper = self.keepers.iter().find(|keeper| keeper.number == number)?;
+        Some((if keeper.is_filled { Stage::Live } else { self.stage_with(&[keeper]) }, keeper.since))
+    }
+
+    /// Whether something that is to be kept has no number: it is known by another hash since the program was exchanged.
+    pub(crate) fn lacks_keepers(&self) -> bool {
+        let known: BTreeSet<[u8; 16]> = self.keepers.iter().map(|keeper| keeper.hash).collect();
+        Catalog::wanted(&self.defined).iter().any(|spec| !known.contains(&spec.hash()))
     }
 
     /// Whether a version of the workspace defines something else.
@@ -175,9 +200,11 @@ impl DefinitionsState {
     /// [`DefinitionsState::take_audiences`].
     pub(crate) fn take_keepers(&mut self, defined: Defined, sequence: u64, has_events: bool) -> Changed {
         let hashes: Vec<[u8; 16]> = Catalog::wanted(&defined).iter().map(KeeperSpec::hash).collect();
-        self.keepers.retain(|keeper| hashes.contains(&keeper.hash));
+        let wanted: BTreeSet<[u8; 16]> = hashes.iter().copied().collect();
+        self.keepers.retain(|keeper| wanted.contains(&keeper.hash));
+        let mut known: BTreeSet<[u8; 16]> = self.keepers.iter().map(|keeper| keeper.hash).collect();
         for hash in hashes {
-            if self.keepers.iter().all(|keeper| keeper.hash != hash) {
+            if known.insert(hash) {
                 let (number, is_filled) = (self.next_keeper, !has_events);
                 self.keepers.push(KeeperState { number, hash, added: sequence, is_filled, since: None });
                 self.next_keeper += 1;
@@ -187,7 +214,7 @@ impl DefinitionsState {
         let (before, now) = (&before.traits, &self.defined.traits);
         let named: BTreeSet<&String> = before.policies.keys().chain(now.policies.keys()).collect();
         let is_other = |name: &&String| before.policies.get(*name) != now.policies.get(*name);
-        let policies: Vec<String> = named.into_iter().filter(is_other).cloned().collect();
+        let policies: BTreeSet<String> = named.into_iter().filter(is_other).cloned().collect();
         let is_new = |name: &String| !before.searched.contains(name) || policies.contains(name);
         let is_search = has_events && now.searched.iter().any(is_new);
         Changed { policies, is_search }
@@ -199,11 +226,14 @@ impl DefinitionsState {
     pub(crate) fn take_audiences(&mut self, catalog: &Catalog, changed: &Changed, profiles: u64) {
         let policies: Vec<&str> = changed.policies.iter().map(String::as_str).collect();
         let looking = catalog.touched(&policies, &[]);
-        let mut before = std::mem::take(&mut self.audiences);
+        let unfilled = self.unfilled();
+        let before = std::mem::take(&mut self.audiences);
+        let mut before: BTreeMap<AudienceId, AudienceState> =
+            before.into_iter().map(|audience| (audience.id, audience)).collect();
         for (place, plan) in catalog.audiences().iter().enumerate() {
-            let known = before.iter().position(|audience| audience.id == plan.id);
-            let known = known.map(|place| before.swap_remove(place));
-            let is_changed = looking.contains(&place);
+            let known = before.remove(&plan.id);
+            let is_changed = looking.binary_search(&place).is_ok()
+                || plan.keepers.iter().any(|keeper| unfilled.contains(keeper));
             self.audiences.push(AudienceState {
                 stage: first_stage(plan, known.as_ref().filter(|_| !is_changed)),
                 id: plan.id,
@@ -213,8 +243,7 @@ impl DefinitionsState {
                 since: None,
             });
         }
-        before.sort_unstable_by_key(|audience| audience.id);
-        let gone = before.into_iter().map(|audience| LeavingAudience {
+        let gone = before.into_values().map(|audience| LeavingAudience {
             id: audience.id,
             key: audience.key,
             left: audience.members,
@@ -229,23 +258,29 @@ impl DefinitionsState {
     /// Lets audiences go on that no longer wait for anything. To be called after whatever they may have waited for.
     pub(crate) fn go_on(&mut self, catalog: &Catalog, profiles: u64) {
         self.begin_reading();
-        let policies: Vec<(u32, Vec<usize>)> =
-            catalog.policies().map(|(name, _, number)| (number, catalog.touched(&[name], &[]))).collect();
+        // Beside its own, an audience looks at the keepers of the policies of its traits.
+        let mut of_policies: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
+        for (name, _, number) in catalog.policies() {
+            for place in catalog.touched(&[name], &[]) {
+                of_policies.entry(place).or_default().push(number);
+            }
+        }
+        let known: BTreeMap<u32, &KeeperState> =
+            self.keepers.iter().map(|keeper| (keeper.number, keeper)).collect();
+        let leaving: BTreeSet<&str> = self.leaving.iter().map(|leaving| leaving.key.as_str()).collect();
         let mut is_more = false;
+        let mut stages = Vec::with_capacity(self.audiences.len());
         for (place, plan) in catalog.audiences().iter().enumerate() {
-            let looks_at = |keeper: &&KeeperState| {
-                let is_policy =
-                    |(number, of): &(u32, Vec<usize>)| *number == keeper.number && of.contains(&place);
-                plan.keepers.contains(&keeper.number) || policies.iter().any(is_policy)
-            };
-            let keepers: Vec<&KeeperState> = self.keepers.iter().filter(looks_at).collect();
+            let numbers = plan.keepers.iter().chain(of_policies.get(&place).into_iter().flatten());
+            let keepers: Vec<&KeeperState> =
+                numbers.filter_map(|number| known.get(number).copied()).collect();
             let since = keepers.iter().filter_map(|keeper| keeper.since).max();
-            let stage = if self.leaving.iter().any(|leaving| leaving.key == plan.key) {
-                Stage::Waiting
-            } else {
-                self.stage_with(&keepers)
-            };
-            let audience = self.audiences.get_mut(place).expect("there is one of each in the catalog");
+            let stage =
+                if leaving.contains(plan.key.as_str()) { Stage::Waiting } else { self.stage_with(&keepers) };
+            stages.push((stage, since));
+        }
+        debug_assert_eq!(self.audiences.len(), stages.len(), "there is one of each in the catalog");
+        for (audience, (stage, since)) in self.audiences.iter_mut().zip(stages) {
             audience.since = since;
             if matches!(audience.stage, Stage::Waiting | Stage::Reading) {
                 audience.stage = stage;

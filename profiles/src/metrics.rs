@@ -36,6 +36,8 @@ pub const CHECKPOINT_SECONDS: &str = "tributary_checkpoint_seconds";
 pub const CHECKPOINT_ENTRIES: &str = "tributary_checkpoint_entries_total";
 /// Gauge: bytes of memory (about) that the column index takes.
 pub const COLUMNS_BYTES: &str = "tributary_columns_bytes";
+/// Counter: what had no room in the column index, by `what`.
+pub const COLUMNS_WITHOUT_ROOM: &str = "tributary_columns_without_room_total";
 /// Counter: appends to the activations log that had to be tried again.
 pub const ACTIVATION_RETRIES: &str = "tributary_activation_append_retries_total";
 /// Gauge: watches of profiles and audiences that are open.

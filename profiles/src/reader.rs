@@ -12,7 +12,7 @@ mod search;
 pub use accounts::{AccountMember, AccountMembers};
 pub use all::Profiles;
 pub use as_of::{AS_OF_NODES_MAX, AS_OF_RECORDS_MAX, AsOf};
-pub use audiences::AudienceStatus;
+pub use audiences::{AudienceStatus, ComputedStatus};
 pub use reasons::DryRun;
 pub use search::{Match, People, PersonFound, QUERY_BYTES_MAX, SearchError};
 

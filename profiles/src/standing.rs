@@ -16,6 +16,8 @@ pub struct Membership {
     pub sequence: u64,
     /// The identifiers that its entry carried: its exit carries them too.
     pub identifiers: Arc<[Identifier]>,
+    /// Whether that its condition holds rests on values beyond a limit.
+    pub is_approximate: bool,
 }
 
 /// The audiences that a profile is in, and when that has to be looked at again.

@@ -90,6 +90,11 @@ pub fn time_of(at: tributary_model::Timestamp) -> Timestamp {
     Timestamp { seconds: micros.div_euclid(MICROS), nanos }
 }
 
+/// How many bytes a profile has in an answer.
+pub fn profile_bytes(profile: &crate::grpc::v1::Profile) -> usize {
+    prost::Message::encoded_len(profile)
+}
+
 /// An identifier as gRPC has it.
 pub fn identifier_of(identifier: &tributary_model::Identifier) -> Identifier {
     Identifier { namespace: identifier.namespace().as_str().to_owned(), value: identifier.value().to_owned() }

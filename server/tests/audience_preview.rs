@@ -58,7 +58,7 @@ async fn a_preview_says_who_would_be_in() {
     assert_eq!((status, &answer["error"]["line"]), (400, &json!(1)), "{answer}");
     let body = json!({"definition": {"audience": "gone"}});
     let (status, answer) = server.call(Method::POST, PREVIEW, Some(body)).await;
-    assert_eq!((status, &answer["error"]["place"]), (400, &json!("definition")), "{answer}");
+    assert_eq!((status, &answer["error"]["place"]), (400, &json!("definition.audience")), "{answer}");
     let (status, _) = server.get(&format!("{PREVIEW}/prv_99")).await;
     assert_eq!(status, 404);
     assert!(server.stop().success());

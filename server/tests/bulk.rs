@@ -84,6 +84,15 @@ async fn a_file_sets_traits_once_however_often_it_is_imported() {
     assert_eq!(traits(&server, "user_id:ada").await["score"], json!(0.75));
     let (_, events) = server.profile("user_id:ada", "events").await;
     assert_eq!(events["data"][0].get("integrations"), None, "newest first, and not held back");
+
+    // The same once more, because somebody wants it.
+    for _ in 0..2 {
+        let (is_content, report) = import(&server, &file, &["--id-column", "id", "--again", "May"]);
+        assert!(is_content, "{report}");
+    }
+    everything_seen(&server, "m3").await;
+    let (_, events) = server.profile("user_id:ada", "events").await;
+    assert_eq!(events["data"].as_array().map(Vec::len), Some(3), "one for each of the three imports");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -133,6 +142,9 @@ async fn what_is_exported_can_be_imported_in_each_format() {
     let server = Server::start(&path, &[]);
     server.ready().await;
     live_audience(&server, "pro", "traits.plan = \"pro\"").await;
+    let visits = json!({"key": "visits", "definition": "count(event(\"Seen\"))"});
+    let (status, body) = server.call(reqwest::Method::POST, "/admin/v1/computed-traits", Some(visits)).await;
+    assert_eq!(status, 201, "{body}");
     let identify = |id: &str, who: &str, traits: Value| json!({"type": "identify", "messageId": id, "userId": who, "anonymousId": format!("a-{who}"), "traits": traits});
     let ada =
         json!({"plan": "pro", "email": "ada@x.example", "n": 9_007_199_254_740_993_u64, "tags": ["x", 1.5]});
@@ -143,6 +155,8 @@ async fn what_is_exported_can_be_imported_in_each_format() {
             identify("m1", "ada", ada.clone()),
             identify("m2", "bob", bob.clone()),
             identify("m3", "cleo", cleo),
+            json!({"type": "identify", "messageId": "m4", "anonymousId": "x1", "traits": {"theme": "dark", "sum": "=1"}}),
+            json!({"type": "track", "messageId": "m5", "userId": "ada", "event": "Seen"}),
         ])
         .await;
 
@@ -150,7 +164,8 @@ async fn what_is_exported_can_be_imported_in_each_format() {
         export(&server, &directory.path().join("pro.csv"), &["--audience", "pro", "--traits", "plan"]);
     let members = String::from_utf8(members).expect("text");
     let mut lines: Vec<&str> = members.lines().collect();
-    let names = "profile_id,user_id,email,anonymous_ids,identifiers,audiences,since,traits,traits.plan";
+    let names =
+        "profile_id,user_id,email,anonymous_ids,identifiers,audiences,since,traits,computed,traits.plan";
     assert_eq!(lines.remove(0), names);
     assert_eq!(lines.len(), 2, "{members}");
     for who in ["ada", "cleo"] {
@@ -166,9 +181,20 @@ async fn what_is_exported_can_be_imported_in_each_format() {
     let row = everybody.iter().find(|row| row["user_id"] == "ada").expect("a row");
     assert_eq!((&row["traits"], &row["email"]), (&ada, &json!("ada@x.example")));
     assert_eq!((&row["audiences"], &row["anonymous_ids"]), (&json!(["pro"]), &json!(["a-ada"])));
-    assert_eq!(row.get("since"), None);
+    assert_eq!((row.get("since"), &row["computed"]), (None, &json!({"visits": 1})));
     let ids: Vec<&str> = everybody.iter().map(|row| row["profile_id"].as_str().expect("an id")).collect();
     assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
+
+    let csv = |name: &str, more: &[&str]| export(&server, &directory.path().join(name), more);
+    let plain = String::from_utf8(csv("plain.csv", &["--traits", "sum,visits"])).expect("text");
+    let safe =
+        String::from_utf8(csv("safe.csv", &["--traits", "sum,visits", "--spreadsheet"])).expect("text");
+    assert!(
+        plain.lines().next().is_some_and(|names| names.ends_with(",traits.sum,computed.visits")),
+        "{plain}"
+    );
+    assert!(plain.contains(",=1,") && !plain.contains("'=1"), "{plain}");
+    assert!(safe.contains(",'=1,"), "{safe}");
 
     for format in ["ndjson", "csv", "parquet"] {
         let file = directory.path().join(format!("all.{format}"));
@@ -182,5 +208,12 @@ async fn what_is_exported_can_be_imported_in_each_format() {
         assert_eq!(traits(&other, "user_id:ada").await, ada, "{format}");
         assert_eq!(traits(&other, "user_id:bob").await, bob, "{format}");
         assert_eq!(traits(&other, "user_id:cleo").await, json!({"plan": "pro", "n": "many"}), "{format}");
+        let anonymous = traits(&other, "anonymous_id:x1").await;
+        assert_eq!(anonymous, json!({"theme": "dark", "sum": "=1"}), "{format}");
+        let (_, ids) = other.profile("user_id:ada", "external_ids").await;
+        assert!(
+            !ids.to_string().contains("a-ada"),
+            "{format}: an import ties no identifiers together: {ids}"
+        );
     }
 }

@@ -169,13 +169,20 @@ async fn a_profile_is_shown_with_all_its_parts() {
     let exact =
         r#"{"type":"identify","messageId":"m1","userId":"ada","traits":{"n":12345678901234567890123.10}}"#;
     assert_eq!(server.post("/v1/identify", exact).await.0, 200);
+    let mut consenting = track("m5", "ada");
+    consenting["context"] = json!({"consent": {"categoryPreferences": {"ads": false, "mail": true}}});
     let position = send(
         &server,
         &[
-            identify("m2", ids, json!({"email": "Ada@Example.com", "plan": "vip", "gone": null})),
+            // Nobody can pass for a member, or set what is computed.
+            identify(
+                "m2",
+                ids,
+                json!({"email": "Ada@Example.com", "plan": "vip", "gone": null, "visits": 99, "vip": "yes"}),
+            ),
             json!({"type": "group", "messageId": "m3", "userId": "ada", "groupId": "acme"}),
             track("m4", "ada"),
-            track("m5", "ada"),
+            consenting,
         ],
     )
     .await;
@@ -194,6 +201,9 @@ async fn a_profile_is_shown_with_all_its_parts() {
     assert_eq!(profile.computed_traits["visits"].json, b"2");
     assert_eq!(profile.audiences.iter().map(|it| it.key.as_str()).collect::<Vec<_>>(), ["vip"]);
     assert_eq!(profile.accounts.iter().map(|it| it.group_id.as_str()).collect::<Vec<_>>(), ["acme"]);
+    let consent: Vec<(&str, bool, &str)> =
+        profile.consent.iter().map(|it| (it.category.as_str(), it.granted, it.message_id.as_str())).collect();
+    assert_eq!(consent, [("ads", false, "m5"), ("mail", true, "m5")]);
     let counts = profile.metadata.as_ref().expect("it was asked for");
     assert_eq!((counts.event_count, counts.event_counts["track"]), (5, 2));
 

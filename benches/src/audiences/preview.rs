@@ -201,6 +201,7 @@ fn row(
         condition: parsed,
         include_anonymous: false,
         visible: parts.events.bounds().end,
+        draft: None,
     };
     let mut slowest = Duration::ZERO;
     let mut answer: Option<AudiencePreview> = None;

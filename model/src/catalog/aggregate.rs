@@ -20,16 +20,53 @@ pub(super) struct Measure<K> {
 
 /// A value, and how long it stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Measured {
-    pub(super) datum: Datum,
+pub(super) struct Measured<V = Datum> {
+    pub(super) value: V,
     /// When the oldest event leaves the window.
     pub(super) due: Option<Timestamp>,
     pub(super) is_approximate: bool,
 }
 
-impl Measured {
-    fn exact(datum: Datum) -> Self {
-        Self { datum, due: None, is_approximate: false }
+impl<V> Measured<V> {
+    fn map<W>(self, read: impl FnOnce(V) -> W) -> Measured<W> {
+        Measured { value: read(self.value), due: self.due, is_approximate: self.is_approximate }
+    }
+}
+
+/// A value as it comes out of a trail. Kept ones stay text: what a condition sees of an object is less than that.
+enum Value<'t> {
+    Computed(Datum),
+    /// JSON text of an event.
+    Kept(&'t str),
+    /// A list of those.
+    Several(Vec<&'t str>),
+}
+
+impl<'t> Value<'t> {
+    fn kept(text: Option<&'t str>) -> Self {
+        text.map_or(Self::Computed(Datum::Null), Self::Kept)
+    }
+
+    fn number(number: Option<Number>) -> Self {
+        Self::Computed(number.map_or(Datum::Null, Datum::Number))
+    }
+
+    /// As conditions see it.
+    fn datum(self) -> Datum {
+        match self {
+            Self::Computed(datum) => datum,
+            Self::Kept(text) => Datum::parse(text),
+            Self::Several(texts) => Datum::List(texts.into_iter().map(Datum::parse).collect()),
+        }
+    }
+
+    /// As JSON text; `None` if there is none.
+    fn json(self) -> Option<String> {
+        match self {
+            Self::Computed(datum) => (!datum.is_null()).then(|| datum.to_json()),
+            Self::Kept(text) => Some(text.to_owned()),
+            Self::Several(texts) => Some(format!("[{}]", texts.join(","))),
+        }
     }
 }
 
@@ -72,10 +109,19 @@ impl<K> Measure<K> {
 }
 
 impl Measure<u32> {
-    /// The value for a person at a moment.
+    /// The value for a person at a moment, as conditions see it.
     pub(super) fn measure(&self, person: &dyn Person, now: Timestamp) -> Measured {
         let none = Trail::default();
-        let trail = person.trail(self.keeper).unwrap_or(&none);
+        self.of_trail(person.trail(self.keeper).unwrap_or(&none), now).map(Value::datum)
+    }
+
+    /// The value for a person at a moment, as JSON text; `None` if there is none.
+    pub(super) fn answer(&self, person: &dyn Person, now: Timestamp) -> Measured<Option<String>> {
+        let none = Trail::default();
+        self.of_trail(person.trail(self.keeper).unwrap_or(&none), now).map(Value::json)
+    }
+
+    fn of_trail<'t>(&self, trail: &'t Trail, now: Timestamp) -> Measured<Value<'t>> {
         match self.within {
             None => of_all(self.function, trail, now),
             Some(span) => of_window(self.function, trail, span.micros(), now),
@@ -128,48 +174,44 @@ fn first_of(count: usize, holds: impl Fn(usize) -> bool) -> Option<usize> {
     (from < count).then_some(from)
 }
 
-fn of_all(function: Function, trail: &Trail, now: Timestamp) -> Measured {
-    let number = |number: Option<Number>| number.map_or(Datum::Null, Datum::Number);
-    let value = |mark: &Option<Mark>| {
-        mark.as_ref().and_then(|mark| mark.value.as_deref()).map_or(Datum::Null, Datum::parse)
-    };
-    let mut measured = Measured::exact(match function {
-        Function::Count => Datum::Number(Number::count(trail.count)),
-        Function::Sum => number((trail.numeric > 0).then_some(trail.sum)),
-        Function::Average => number(trail.sum.over(trail.numeric)),
-        Function::Min => number(trail.min),
-        Function::Max => number(trail.max),
-        Function::First => value(&trail.first),
-        Function::Last => value(&trail.last),
+fn of_all(function: Function, trail: &Trail, now: Timestamp) -> Measured<Value<'_>> {
+    let value = match function {
+        Function::Count => Value::Computed(Datum::Number(Number::count(trail.count))),
+        Function::Sum => Value::number((trail.numeric > 0).then_some(trail.sum)),
+        Function::Average => Value::number(trail.sum.over(trail.numeric)),
+        Function::Min => Value::number(trail.min),
+        Function::Max => Value::number(trail.max),
+        Function::First => Value::kept(trail.first.as_ref().and_then(|mark| mark.value.as_deref())),
+        Function::Last => Value::kept(trail.last.as_ref().and_then(|mark| mark.value.as_deref())),
         Function::TimeSince => since(trail.last.as_ref(), now),
         Function::MostFrequent | Function::UniqueList | Function::UniqueCount => {
             let values = trail.values.iter().map(|(value, count)| (&**value, *count)).collect();
             of_values(function, &values)
         }
-    });
-    measured.is_approximate = trail.is_values_cut;
-    measured
+    };
+    Measured { value, due: None, is_approximate: trail.is_values_cut }
 }
 
-fn of_window(function: Function, trail: &Trail, span: i64, now: Timestamp) -> Measured {
+fn of_window(function: Function, trail: &Trail, span: i64, now: Timestamp) -> Measured<Value<'_>> {
     let (marks, buried) = (trail.marks_within(span, now), trail.buckets_within(span, now));
     let is_additive = matches!(function, Function::Count | Function::Sum | Function::Average);
     let is_latest = matches!(function, Function::Last | Function::TimeSince);
-    let datum = match function {
-        Function::Count => Datum::Number(Number::count(buried.total.count + marks.len() as u64)),
-        Function::Sum => sum(marks, &buried).0,
+    let value = match function {
+        Function::Count => {
+            Value::Computed(Datum::Number(Number::count(buried.total.count + marks.len() as u64)))
+        }
+        Function::Sum => {
+            let (total, count) = sum(marks, &buried);
+            Value::number((count > 0).then_some(total))
+        }
         Function::Average => {
-            let (_, total, count) = sum(marks, &buried);
-            total.over(count).map_or(Datum::Null, Datum::Number)
+            let (total, count) = sum(marks, &buried);
+            Value::number(total.over(count))
         }
-        Function::Min => numbers(marks).min().map_or(Datum::Null, Datum::Number),
-        Function::Max => numbers(marks).max().map_or(Datum::Null, Datum::Number),
-        Function::First => {
-            marks.iter().find_map(|mark| mark.value.as_deref()).map_or(Datum::Null, Datum::parse)
-        }
-        Function::Last => {
-            marks.iter().rev().find_map(|mark| mark.value.as_deref()).map_or(Datum::Null, Datum::parse)
-        }
+        Function::Min => Value::number(numbers(marks).min()),
+        Function::Max => Value::number(numbers(marks).max()),
+        Function::First => Value::kept(marks.iter().find_map(|mark| mark.value.as_deref())),
+        Function::Last => Value::kept(marks.iter().rev().find_map(|mark| mark.value.as_deref())),
         Function::TimeSince => since(marks.last(), now),
         Function::MostFrequent | Function::UniqueList | Function::UniqueCount => {
             let mut values: BTreeMap<&str, u64> = BTreeMap::new();
@@ -189,7 +231,7 @@ fn of_window(function: Function, trail: &Trail, span: i64, now: Timestamp) -> Me
             buried.is_approximate || (has_buried && !is_additive)
         },
         due: first.map(|at| at.plus_micros(span)).filter(|due| *due > now),
-        datum,
+        value,
     }
 }
 
@@ -202,34 +244,34 @@ fn numbers(marks: &[Mark]) -> impl Iterator<Item = Number> {
     })
 }
 
-fn sum(marks: &[Mark], buried: &Buried) -> (Datum, Number, u64) {
+fn sum(marks: &[Mark], buried: &Buried) -> (Number, u64) {
     let (mut total, mut count) = (buried.total.sum, buried.total.numeric);
     for number in numbers(marks) {
         total += number;
         count += 1;
     }
-    (if count > 0 { Datum::Number(total) } else { Datum::Null }, total, count)
+    (total, count)
 }
 
-fn since(last: Option<&Mark>, now: Timestamp) -> Datum {
-    last.map_or(Datum::Null, |mark| Datum::Span(now.micros_since(mark.at).max(0)))
+fn since(last: Option<&Mark>, now: Timestamp) -> Value<'static> {
+    Value::Computed(last.map_or(Datum::Null, |mark| Datum::Span(now.micros_since(mark.at).max(0))))
 }
 
 /// A value is the most frequent one only if it occurs twice.
 const FREQUENT_MIN: u64 = 2;
 
-fn of_values(function: Function, values: &BTreeMap<&str, u64>) -> Datum {
+fn of_values<'t>(function: Function, values: &BTreeMap<&'t str, u64>) -> Value<'t> {
     if function == Function::UniqueCount {
-        return Datum::Number(Number::count(values.len() as u64));
+        return Value::Computed(Datum::Number(Number::count(values.len() as u64)));
     }
     if function == Function::UniqueList {
-        return Datum::List(values.keys().take(VALUES_MAX).map(|value| Datum::parse(value)).collect());
+        return Value::Several(values.keys().copied().take(VALUES_MAX).collect());
     }
-    let mut best: Option<(&str, u64)> = None;
+    let mut best: Option<(&'t str, u64)> = None;
     for (value, count) in values {
         if *count >= FREQUENT_MIN && best.is_none_or(|(_, most)| *count > most) {
-            best = Some((value, *count));
+            best = Some((*value, *count));
         }
     }
-    best.map_or(Datum::Null, |(value, _)| Datum::parse(value))
+    Value::kept(best.map(|(value, _)| value))
 }

@@ -1,11 +1,13 @@
 //! Conditions ready to be evaluated, and their evaluation.
 
 use super::aggregate::{Measure, Measured};
+use super::memo::AccountMemo;
+use super::sequence::sequence;
 use crate::condition::compare::{RightValue, compare, due};
 use crate::condition::{Datum, FieldPath, Operator, Quantifier, Span};
 use crate::fragment::Fragment;
 use crate::time::Timestamp;
-use crate::trail::{Mark, Trail};
+use crate::trail::Trail;
 use regex::Regex;
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
@@ -29,6 +31,8 @@ pub struct AccountFacts<'a> {
     pub members: &'a [&'a dyn Person],
     /// Whether it has more than these.
     pub is_cut: bool,
+    /// What was found out about it already.
+    pub memo: &'a AccountMemo,
 }
 
 /// What a condition is evaluated over.
@@ -211,7 +215,8 @@ impl Node<u32> {
             },
             Self::Account(node) => {
                 let verdicts = facts.accounts.iter().map(|account| {
-                    let verdict = node.of(About::Account(account), facts);
+                    let find = || node.of(About::Account(account), facts);
+                    let verdict = account.memo.recall(node, find);
                     Verdict { is_approximate: verdict.is_approximate || account.is_cut, ..verdict }
                 });
                 several(verdicts, true)
@@ -228,18 +233,24 @@ impl Node<u32> {
     }
 }
 
-/// Whether one of these holds (`is_any`), or all of them. The first that decides is the last that is looked at: until
-/// it changes, the whole stays as it is.
+/// Whether one of these holds (`is_any`), or all of them. The first that decides for certain is the last that is looked
+/// at: until it changes, the whole stays as it is, whatever the others do. If none is certain, the first that decides
+/// approximately does, and the same is true of it.
 fn several(verdicts: impl Iterator<Item = Verdict>, is_any: bool) -> Verdict {
     let mut whole = Verdict::plain(!is_any);
+    let mut decider = None;
     for verdict in verdicts {
         if verdict.is_true == is_any {
-            return verdict;
+            if !verdict.is_approximate {
+                return verdict;
+            }
+            decider.get_or_insert(verdict);
+        } else {
+            whole.due = [whole.due, verdict.due].into_iter().flatten().min();
+            whole.is_approximate |= verdict.is_approximate;
         }
-        whole.due = [whole.due, verdict.due].into_iter().flatten().min();
-        whole.is_approximate |= verdict.is_approximate;
     }
-    whole
+    decider.unwrap_or(whole)
 }
 
 fn compared(
@@ -258,7 +269,7 @@ fn compared(
         Compared::Pattern(pattern) => RightValue::Pattern(&pattern.0),
         Compared::Source(source) => {
             other = source.value(about, now);
-            RightValue::One(&other.datum)
+            RightValue::One(&other.value)
         }
     };
     // The next event to leave the window does not always make a difference.
@@ -268,7 +279,7 @@ fn compared(
         return Verdict { is_true, due, is_approximate };
     }
     let left = left.value(about, now);
-    let is_true = compare(&left.datum, operator, &value, now);
+    let is_true = compare(&left.value, operator, &value, now);
     let (right_due, right_approximate) = match right {
         Compared::Source(source) => {
             let other = source.value(about, now);
@@ -282,14 +293,14 @@ fn compared(
     };
     Verdict {
         is_true,
-        due: [left.due, right_due, due(&left.datum, operator, &value, now)].into_iter().flatten().min(),
+        due: [left.due, right_due, due(&left.value, operator, &value, now)].into_iter().flatten().min(),
         is_approximate: left.is_approximate || right_approximate,
     }
 }
 
 impl Source<u32> {
     fn value(&self, about: About<'_>, now: Timestamp) -> Measured {
-        let plain = |datum| Measured { datum, due: None, is_approximate: false };
+        let plain = |value| Measured { value, due: None, is_approximate: false };
         match (self, about) {
             (Self::Trait(path), About::Person(person)) => {
                 let json = person.trait_json(path.head());
@@ -320,50 +331,27 @@ fn performed(measure: &Measure<u32>, person: &dyn Person, now: Timestamp) -> Ver
     }
 }
 
-/// Goes from the last step to the first: for each event of a step, the earliest event of the next one that completes
-/// the sequence is the one that is nearest in time and has the least between.
-fn sequence(
-    first: u32,
-    steps: &[PlanStep<u32>],
-    within: Option<Span>,
-    person: &dyn Person,
-    now: Timestamp,
-) -> Verdict {
-    let none = Trail::default();
-    let mut is_approximate = false;
-    let mut marks = |keeper: u32| -> Vec<Mark> {
-        let trail = person.trail(keeper).unwrap_or(&none);
-        let buried = match within {
-            Some(span) => trail.buckets_within(span.micros(), now).total.count > 0,
-            None => !trail.buckets.is_empty() || trail.lost.is_some(),
-        };
-        is_approximate |= buried;
-        match within {
-            Some(span) => trail.marks_within(span.micros(), now).to_vec(),
-            None => trail.marks.clone(),
-        }
-    };
-    let mut later: Option<Vec<Mark>> = None;
-    for (at, step) in steps.iter().enumerate().rev() {
-        let good = later.unwrap_or_else(|| marks(step.event));
-        let earlier = marks(if at == 0 { first } else { steps[at - 1].event });
-        let between = step.without.map(&mut marks).unwrap_or_default();
-        later = Some(leading_to(earlier, &good, step.within, &between));
-    }
-    let last = later.as_deref().and_then(<[Mark]>::last);
-    let due = last.zip(within).map(|(mark, span)| mark.at.plus_micros(span.micros()));
-    Verdict { is_true: last.is_some(), due, is_approximate }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Those of `earlier` that an event of `good` follows, soon enough and with none of `between` between.
-fn leading_to(earlier: Vec<Mark>, good: &[Mark], within: Option<Span>, between: &[Mark]) -> Vec<Mark> {
-    let order = |mark: &Mark| (mark.at, mark.tie);
-    let leads = |mark: &Mark| {
-        let next = good.get(good.partition_point(|other| order(other) <= order(mark)))?;
-        let is_soon = within.is_none_or(|span| next.at.micros_since(mark.at) <= span.micros());
-        let first_between = between.get(between.partition_point(|other| order(other) <= order(mark)));
-        let is_free = first_between.is_none_or(|other| order(other) >= order(next));
-        (is_soon && is_free).then_some(())
-    };
-    earlier.into_iter().filter(|mark| leads(mark).is_some()).collect()
+    #[test]
+    fn one_that_decides_for_certain_is_looked_for() {
+        let at = |millis| Some(Timestamp::from_millis(millis));
+        let verdict = |is_true, due, is_approximate| Verdict { is_true, due, is_approximate };
+        let (rough, sure) = (verdict(true, at(1), true), verdict(true, at(9), false));
+        let other = verdict(false, at(3), false);
+        let cases = [
+            (vec![rough, other, sure], sure),
+            (vec![sure, rough], sure),
+            (vec![other, rough, other], rough),
+            (vec![other, verdict(false, at(2), true)], verdict(false, at(2), true)),
+        ];
+        for (verdicts, want) in cases {
+            assert_eq!(several(verdicts.iter().copied(), true), want, "{verdicts:?}");
+            let opposite = |verdict: Verdict| Verdict { is_true: !verdict.is_true, ..verdict };
+            let all = several(verdicts.iter().copied().map(opposite), false);
+            assert_eq!(all, opposite(want), "{verdicts:?}");
+        }
+    }
 }

@@ -4,13 +4,18 @@ use super::Defined;
 use super::aggregate::{Measure, without_window};
 use super::plan::{Compared, Node, Pattern, PlanStep, Source};
 use crate::condition::{
-    Comparison, Condition, Datum, EventPattern, Literal, Operand, Operator, Right, Sequence, Span, Window,
+    Aggregate, Comparison, Condition, Datum, EventPattern, Literal, Operand, Operator, Right, Sequence, Span,
+    Window,
 };
 use crate::keeper::{Keep, KeeperSpec, TrailSpec};
 use crate::pattern;
 
 /// How large a condition may become with those that it names.
 const NODES_MAX: usize = 10_000;
+/// How deep conditions may stand within each other, through the audiences that they name.
+const DEPTH_MAX: usize = 100;
+/// So many values of a list count as one condition: they take about as much room.
+const VALUES_PER_NODE: usize = 10;
 
 /// Puts what conditions name in their place.
 pub(super) struct Resolver<'a> {
@@ -18,17 +23,23 @@ pub(super) struct Resolver<'a> {
     /// The audiences that are being put in place, the outermost first.
     within: Vec<&'a str>,
     nodes: usize,
+    depth: usize,
 }
 
 impl<'a> Resolver<'a> {
     pub(super) fn new(defined: &'a Defined) -> Self {
-        Self { defined, within: Vec::new(), nodes: 0 }
+        Self { defined, within: Vec::new(), nodes: 0, depth: 0 }
+    }
+
+    /// How many conditions, and events in them, were put in place.
+    pub(super) const fn nodes(&self) -> usize {
+        self.nodes
     }
 
     /// The plan of an audience, by its key.
     ///
     /// # Errors
-    /// What it names that is not there, the cycle that it is in, or that it becomes too large.
+    /// What it names that is not there, the cycle that it is in, or that it becomes too large or too deep.
     pub(super) fn audience(&mut self, key: &'a str) -> Result<Node<KeeperSpec>, String> {
         let audience = self.defined.audiences.iter().find(|audience| audience.key == key);
         let audience = audience.ok_or_else(|| format!("there is no audience `{key}`"))?;
@@ -56,17 +67,42 @@ impl<'a> Resolver<'a> {
     }
 
     fn condition(&mut self, condition: &'a Condition) -> Result<Node<KeeperSpec>, String> {
-        self.nodes += 1;
+        self.count(1)?;
+        if self.depth == DEPTH_MAX {
+            return Err(format!(
+                "with the audiences that it names, conditions stand more than {DEPTH_MAX} deep within each other"
+            ));
+        }
+        self.depth += 1;
+        let node = self.node(condition);
+        self.depth -= 1;
+        node
+    }
+
+    fn count(&mut self, nodes: usize) -> Result<(), String> {
+        self.nodes += nodes;
         if self.nodes > NODES_MAX {
             return Err(format!("with the audiences that it names it has more than {NODES_MAX} parts"));
         }
+        Ok(())
+    }
+
+    fn node(&mut self, condition: &'a Condition) -> Result<Node<KeeperSpec>, String> {
         Ok(match condition {
             Condition::All(conditions) => Node::All(self.conditions(conditions)?),
             Condition::Any(conditions) => Node::Any(self.conditions(conditions)?),
             Condition::Not(condition) => Node::Not(Box::new(self.condition(condition)?)),
             Condition::Compare(comparison) => self.comparison(comparison)?,
-            Condition::Performed(pattern) => Node::Performed(performed(pattern)),
-            Condition::Sequence(sequence) => of_sequence(sequence),
+            Condition::Performed(pattern) => {
+                self.count(parts_of(pattern))?;
+                Node::Performed(performed(pattern))
+            }
+            Condition::Sequence(sequence) => {
+                let steps = sequence.then.iter();
+                let patterns = steps.flat_map(|step| [Some(&step.event), step.without.as_ref()]).flatten();
+                self.count(patterns.chain([&sequence.first]).map(parts_of).sum())?;
+                of_sequence(sequence)
+            }
             Condition::Audience(key) => self.audience(key)?,
             Condition::Account(condition) => Node::Account(Box::new(self.condition(condition)?)),
             Condition::Members(members) => {
@@ -80,6 +116,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn comparison(&mut self, comparison: &'a Comparison) -> Result<Node<KeeperSpec>, String> {
+        self.count(values_in(comparison))?;
         let left = self.operand(&comparison.left)?;
         let right = match &comparison.right {
             Right::Nothing => Compared::Nothing,
@@ -98,16 +135,46 @@ impl<'a> Resolver<'a> {
     fn operand(&mut self, operand: &'a Operand) -> Result<Source<KeeperSpec>, String> {
         Ok(match operand {
             Operand::Trait(path) => Source::Trait(path.clone()),
-            Operand::Aggregate(aggregate) => Source::Measure(Measure::of(aggregate)),
+            Operand::Aggregate(aggregate) => Source::Measure(self.measure(aggregate)?),
             Operand::Computed(key) => {
                 let computed = self.defined.computed_traits.iter().find(|computed| computed.key == *key);
                 let computed = computed.ok_or_else(|| format!("there is no computed trait `{key}`"))?;
-                Source::Measure(Measure::of(&computed.definition))
+                Source::Measure(self.measure(&computed.definition)?)
             }
             Operand::Field(path) => {
                 return Err(format!("`{path}` is a field of events: it stands within `where` only"));
             }
         })
+    }
+
+    fn measure(&mut self, aggregate: &Aggregate) -> Result<Measure<KeeperSpec>, String> {
+        self.count(parts_of(&aggregate.of))?;
+        Ok(Measure::of(aggregate))
+    }
+}
+
+/// An event and the conditions in its `where`, counted.
+fn parts_of(pattern: &EventPattern) -> usize {
+    fn conditions(condition: &Condition) -> usize {
+        match condition {
+            Condition::All(parts) | Condition::Any(parts) => 1 + parts.iter().map(conditions).sum::<usize>(),
+            Condition::Not(part) => 1 + conditions(part),
+            Condition::Compare(comparison) => 1 + values_in(comparison),
+            Condition::Performed(_)
+            | Condition::Sequence(_)
+            | Condition::Audience(_)
+            | Condition::Account(_)
+            | Condition::Members(_) => 1,
+        }
+    }
+    1 + pattern.filter.as_deref().map_or(0, conditions)
+}
+
+/// As how many conditions the values that something is compared with count.
+fn values_in(comparison: &Comparison) -> usize {
+    match &comparison.right {
+        Right::Values(values) => values.len() / VALUES_PER_NODE,
+        Right::Nothing | Right::Value(_) | Right::Operand(_) | Right::Span(_) => 0,
     }
 }
 

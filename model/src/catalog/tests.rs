@@ -1,11 +1,13 @@
 //! Small checks of plans; how they agree with a slow evaluation over whole lists of events is tested in `profiles`.
 
 use super::*;
-use crate::condition::{Scope, parse_aggregate, parse_condition};
-use crate::event::EventView;
+use crate::condition::{Condition, EventPattern, Scope, Window, parse_aggregate, parse_condition};
+use crate::event::{EventKind, EventView};
 use crate::fragment::{Fragment, Sighting};
-use crate::id::{MessageId, SourceId};
+use crate::id::{AudienceId, MessageId, SourceId};
 use crate::keeper::Kept;
+use crate::trail::Trail;
+use std::borrow::Cow;
 
 const DAY: i64 = 86_400_000;
 
@@ -126,10 +128,37 @@ fn functions_are_computed() {
         let measure = Measure::of(&definition);
         let specs = [(1, measure.keeper.clone())];
         let fragment = fragment(&specs, &events);
-        let measured = measure.map(&mut |_| 1).measure(&One(&fragment), Timestamp::from_millis(4 * DAY));
-        let json = (!measured.datum.is_null()).then(|| measured.datum.to_json());
-        assert_eq!(json.as_deref(), want, "{text}");
+        let measured = measure.map(&mut |_| 1).answer(&One(&fragment), Timestamp::from_millis(4 * DAY));
+        assert_eq!(measured.value.as_deref(), want, "{text}");
     }
+}
+
+#[test]
+fn values_are_answered_as_they_were_sent() {
+    let ids = [r#"{"id":1,"tags":["a"]}"#, "[1.0]", "123456789012345678901", "123456789012345678902"];
+    let seen = ids.map(|id| format!(r#"{{"type":"track","event":"Seen","properties":{{"id":{id}}}}}"#));
+    let mut events: Vec<(i64, &str)> = (1..).zip(seen.iter().map(String::as_str)).collect();
+    events.push((5, &seen[0]));
+    let all = format!("[{},{},{},{}]", ids[2], ids[3], ids[1], ids[0]);
+    let cases = [
+        ("first", "", ids[0]),
+        ("last", "", ids[0]),
+        ("first", " within 3d", ids[2]),
+        ("most_frequent", "", ids[0]),
+        ("most_frequent", " within 30d", ids[0]),
+        ("unique_list", "", &all),
+        ("unique_list", " within 30d", &all),
+        ("unique_count", "", "4"),
+    ];
+    for (function, within, want) in cases {
+        let text = format!(r#"{function}(event("Seen").properties.id{within})"#);
+        let measure = Measure::of(&parse_aggregate(&text).expect(&text));
+        let fragment = fragment(&[(1, measure.keeper.clone())], &events);
+        let answer = measure.map(&mut |_| 1).answer(&One(&fragment), Timestamp::from_millis(6 * DAY - 1));
+        assert_eq!(answer.value.as_deref(), Some(want), "{text}");
+    }
+    let text = r#"first(event("Seen").properties.id) exists"#;
+    assert!(verdict(text, &events, 6).is_true, "conditions see that there is an object");
 }
 
 fn defined(audiences: &[(&str, &str)]) -> Defined {
@@ -192,4 +221,143 @@ fn only_a_change_of_meaning_is_one() {
     let plain = hash(&[("a", r#"audience("b")"#), ("b", "traits.x exists")]);
     assert_eq!(plain, hash(&[("a", r#"audience("b")"#), ("b", "traits.x exists"), ("c", "traits.y exists")]));
     assert_ne!(plain, hash(&[("a", r#"audience("b")"#), ("b", "traits.y exists")]));
+}
+
+/// So many of the same condition, all of which have to hold.
+fn all_of(count: usize, text: &str) -> String {
+    format!("all({})", vec![text; count].join(", "))
+}
+
+#[test]
+fn audiences_in_audiences_have_limits() {
+    let of = |audiences: &[(String, String)]| {
+        let audiences = audiences.iter().map(|(key, text)| (key.as_str(), text.as_str()));
+        defined(&audiences.collect::<Vec<_>>())
+    };
+    // Each names the next; the last is a condition of its own.
+    let chain = |length: usize| {
+        let inner = (1..length).map(|next| format!(r#"audience("a{next}")"#));
+        let texts = inner.chain(["traits.x exists".to_owned()]);
+        of(&texts.enumerate().map(|(at, text)| (format!("a{at}"), text)).collect::<Vec<_>>())
+    };
+    assert_eq!(check_references(&chain(100)), Ok(()));
+    let (key, message) = check_references(&chain(101)).expect_err("it is too deep");
+    assert!(key == "a0" && message.contains("more than 100 deep"), "{message}");
+
+    let wide = |audiences: usize, each: usize| {
+        let base = ("base".to_owned(), all_of(150, "traits.x exists"));
+        let one = |at: usize| (format!("wide{at}"), all_of(each, r#"audience("base")"#));
+        of(&[base].into_iter().chain((0..audiences).map(one)).collect::<Vec<_>>())
+    };
+    assert_eq!(check_references(&wide(1, 65)), Ok(()));
+    let (_, message) = check_references(&wide(1, 66)).expect_err("it is too large");
+    assert!(message.contains("more than 10000 parts"), "{message}");
+    assert_eq!(check_size(&wide(10, 65)), Ok(()));
+    let message = check_size(&wide(11, 65)).expect_err("they are too large together");
+    assert!(message.contains("more than 100000 parts together"), "{message}");
+}
+
+#[test]
+fn events_and_values_count_as_parts() {
+    let values: Vec<String> = (0..1000).map(|value| value.to_string()).collect();
+    let list = format!("in ({})", values.join(", "));
+    let many = all_of(110, r#"audience("base")"#);
+    for text in [
+        format!("traits.x {list}"),
+        format!(r#"event("A") where properties.x {list}"#),
+        format!(r#"count(event("A") where properties.x {list}) > 1"#),
+        format!(r#"sequence(event("A") where properties.x {list} then event("B"))"#),
+    ] {
+        let defined = defined(&[("base", text.as_str()), ("many", many.as_str())]);
+        let (key, message) = check_references(&defined).expect_err(&text);
+        assert!(key == "many" && message.contains("more than 10000 parts"), "{message}");
+    }
+}
+
+#[test]
+fn keepers_are_wanted_once_and_have_a_limit() {
+    let performed = |at: usize| {
+        let name = Some(format!("e{at}"));
+        Condition::Performed(EventPattern {
+            kind: EventKind::Track,
+            name,
+            filter: None,
+            window: Window::Ever,
+        })
+    };
+    let of = |count: usize| {
+        let mut defined = defined(&[("a", "traits.x exists"), ("b", "traits.x exists")]);
+        defined.audiences[0].definition = Condition::All((0..count / 2).map(performed).collect());
+        defined.audiences[1].definition =
+            Condition::Any((0..count).skip(count / 2 - 1).map(performed).collect());
+        defined.traits.policies.insert("plan".to_owned(), MergePolicy::Oldest);
+        defined
+    };
+    let wanted = Catalog::wanted(&of(4));
+    let name = |spec: &KeeperSpec| match spec {
+        KeeperSpec::Trail(spec) => spec.events.name.clone(),
+        KeeperSpec::Trait { name } => Some(name.clone()),
+    };
+    let names: Vec<String> = wanted.iter().filter_map(name).collect();
+    assert_eq!(names, ["e0", "e1", "e2", "e3", "plan"]);
+    assert_eq!(check_size(&of(KEEPERS_MAX)), Ok(()));
+    let message = check_size(&of(KEEPERS_MAX + 1)).expect_err("they are too many");
+    assert!(message.contains("5001 different sets of events"), "{message}");
+}
+
+#[test]
+fn what_has_no_number_is_broken_or_left_out() {
+    let mut defined =
+        defined(&[("numbered", r#"event("A")"#), ("plain", "traits.x exists"), ("not", r#"not event("B")"#)]);
+    let computed = |number: u32, text: &str| ComputedTrait {
+        id: ComputedTraitId(number),
+        key: format!("c{number}"),
+        name: String::new(),
+        definition: parse_aggregate(text).expect(text),
+        created_at: Timestamp::default(),
+    };
+    defined.computed_traits = vec![computed(1, r#"count(event("B"))"#), computed(2, r#"count(event("A"))"#)];
+    defined.traits.policies.insert("plan".to_owned(), MergePolicy::Oldest);
+    let of_a = Measure::of(&defined.computed_traits[1].definition).keeper;
+    let whole = compile(&defined);
+    let catalog = Catalog::compile(&defined, &BTreeMap::from([(of_a.hash(), 7)]));
+    let problems: Vec<Option<&str>> =
+        catalog.audiences().iter().map(|audience| audience.problem.as_deref()).collect();
+    assert_eq!(problems, [None, None, Some("nothing is kept of the events that it asks about")]);
+    let broken = &catalog.audiences()[2];
+    assert!(broken.keepers.is_empty() && !broken.is_true_of_nobody);
+    assert_eq!(broken.hash, whole.audiences()[2].hash, "it means the same");
+    let computed: Vec<u32> = catalog.computed().iter().map(|computed| computed.keeper).collect();
+    assert_eq!(computed, [7]);
+    assert!(catalog.policy("plan").is_none() && whole.policy("plan").is_some());
+    assert_eq!(catalog.keepers().numbers(), &BTreeSet::from([7]));
+}
+
+/// The state knows keepers by hashes of these texts. If they change, the log is read back for all of them.
+#[test]
+fn keepers_are_known_by_texts_that_stay() {
+    let cases = [
+        (
+            r#"sum(event("Order Completed").properties.total where properties.currency = "EUR" within 30d)"#,
+            concat!(
+                r#"{"Trail":{"events":{"kind":"track","name":"Order Completed","where":{"compare":"#,
+                r#"{"left":{"field":"properties.currency"},"operator":"equals","right":{"value":"EUR"}}}},"#,
+                r#""value":"properties.total","keep":{"Marks":"30d"}}}"#
+            ),
+        ),
+        (
+            r#"count(event() between "2026-01-01" and "2026-02-01")"#,
+            concat!(
+                r#"{"Trail":{"events":{"kind":"track","#,
+                r#""window":{"between":["2026-01-01T00:00:00.000Z","2026-02-01T00:00:00.000Z"]}},"#,
+                r#""value":null,"keep":"Totals"}}"#
+            ),
+        ),
+    ];
+    let of_trails = cases.map(|(text, want)| (Measure::of(&parse_aggregate(text).expect(text)).keeper, want));
+    let of_trait = (KeeperSpec::Trait { name: "plan".to_owned() }, r#"{"Trait":{"name":"plan"}}"#);
+    for (spec, want) in of_trails.into_iter().chain([of_trait]) {
+        assert_eq!(serde_json::to_string(&spec).expect("it can be written"), want);
+        assert_eq!(spec.hash(), blake3::hash(want.as_bytes()).as_bytes()[..16], "{want}");
+    }
 }

@@ -98,10 +98,41 @@ impl From<&Literal> for Datum {
 }
 
 /// JSON text in the one form in which equal values have equal texts: texts without needless escapes, numbers as
-/// [`Number`] writes them. Lists and objects stay as they are.
+/// [`Number`] writes them. Lists, objects, and numbers that a [`Number`] would change stay as they are, so that
+/// different ones stay different.
 pub fn canonical(json: &str) -> Box<str> {
     let datum = Datum::parse(json);
-    if matches!(datum, Datum::List(_) | Datum::Object) { json.into() } else { datum.to_json().into() }
+    let is_kept = match &datum {
+        Datum::List(_) | Datum::Object => true,
+        Datum::Number(_) => !is_exact(json),
+        Datum::Null | Datum::Bool(_) | Datum::Text(_) | Datum::Span(_) => false,
+    };
+    if is_kept { json.into() } else { datum.to_json().into() }
+}
+
+/// How many digits before and behind the point every [`Number`] has room for.
+const DIGITS_MAX: (i64, i64) = (20, 9);
+
+/// Whether a [`Number`] holds the number of this text as it is.
+fn is_exact(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()),
+        None => (unsigned, Some(0)),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = || whole.bytes().chain(fraction.bytes());
+    let is_zero = |digit: &u8| *digit == b'0';
+    let (all, leading) = (whole.len() + fraction.len(), digits().take_while(is_zero).count());
+    if leading == all {
+        return true;
+    }
+    // One that is too long to be read leads beyond every limit.
+    let Some(exponent) = exponent else { return false };
+    let trailing = digits().rev().take_while(is_zero).count();
+    let point = exponent.saturating_add(whole.len() as i64);
+    point.saturating_sub(leading as i64) <= DIGITS_MAX.0
+        && ((all - trailing) as i64).saturating_sub(point) <= DIGITS_MAX.1
 }
 
 #[cfg(test)]
@@ -147,6 +178,34 @@ mod tests {
             assert_eq!(canonical(one), canonical(other));
         }
         assert_ne!(canonical("1"), canonical("\"1\""));
+    }
+
+    #[test]
+    fn numbers_that_would_change_keep_their_texts() {
+        let exact = [
+            ("0e999999999999999999999", "0"),
+            ("-0.0", "0"),
+            ("12345678901234567890", "12345678901234567890"),
+            ("1.5000000000000", "1.5"),
+            ("0.000000001", "0.000000001"),
+            ("1000e-3", "1"),
+            ("0.00012e4", "1.2"),
+        ];
+        for (json, want) in exact {
+            assert_eq!(&*canonical(json), want, "{json}");
+        }
+        for json in [
+            "123456789012345678901",
+            "123456789012345678902",
+            "0.0000000001",
+            "1.0000000005",
+            "1e400",
+            "1e-400",
+            "1e999999999999999999999",
+            "1e-999999999999999999999",
+        ] {
+            assert_eq!(&*canonical(json), json);
+        }
     }
 
     #[test]

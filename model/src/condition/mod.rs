@@ -27,7 +27,7 @@ pub use json::{read_aggregate, read_condition};
 pub use number::Number;
 pub use path::{FieldPath, NotAPath};
 pub use span::{NotASpan, Span};
-pub use text::{parse_aggregate, parse_condition};
+pub use text::{locate, nearest, parse_aggregate, parse_condition};
 pub use tree::{
     Aggregate, Comparison, Condition, EventPattern, Function, Literal, Members, Operand, Operator,
     Quantifier, Right, Sequence, Step, Window,

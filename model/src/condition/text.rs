@@ -11,11 +11,13 @@ mod tests;
 pub(super) mod words;
 
 use super::check::{check_aggregate, check_condition};
-use super::error::{ConditionError, Scope};
+use super::error::{ConditionError, Scope, TextPlace};
 use super::tree::{Aggregate, Condition};
 use lower::Lowering;
 use pest::Parser as _;
 use pest::iterators::Pair;
+
+pub use words::nearest;
 
 /// The limit on a text, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 20_000;
@@ -51,6 +53,14 @@ pub fn parse_aggregate(text: &str) -> Result<Aggregate, ConditionError> {
     let aggregate = lowering.aggregate(parse(Rule::aggregate_text, text)?, "")?;
     check_aggregate(&aggregate).map_err(|error| lowering.located(error))?;
     Ok(aggregate)
+}
+
+/// Where in the text form of a condition about profiles that stands which is at a place of its tree, `all[1].audience`
+/// for instance; `None` if the text is none.
+pub fn locate(text: &str, place: &str) -> Option<TextPlace> {
+    let mut lowering = Lowering::new(text);
+    lowering.condition(parse(Rule::condition_text, text).ok()?, String::new()).ok()?;
+    Some(lowering.text_place(place))
 }
 
 /// What stands in a text that is all of one rule.

@@ -3,14 +3,16 @@
 use super::address::{Collection, GROUP_ID, Part, split};
 use super::body::{Body, member, raw};
 use super::error::ApiError;
-use super::query::{Class, Query};
+use super::query::{Class, Query, cursor_behind};
 use crate::account::Account;
 use crate::reader::{AccountMember, ProfileReader};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use tributary_model::identity_rules::Normalization;
-use tributary_model::{EventKind, Identifier, Namespace, NodeKey, WorkspaceId};
+use tributary_model::{
+    EventKind, Identifier, MessageId, Namespace, NodeKey, SourceId, Timestamp, WorkspaceId,
+};
 
 /// How many identifiers of a person a link shows.
 const LINK_IDS_MAX: usize = 100;
@@ -42,14 +44,14 @@ pub(super) fn answer(
 fn traits(account: &Account, query: &Query) -> Result<Body, ApiError> {
     let mut rows: BTreeMap<&str, Box<RawValue>> = BTreeMap::new();
     let mut more = None;
-    let after = query.next.as_deref();
+    let after = query.after_name();
     let wanted = account
         .fragment
         .current_traits()
         .filter(|(name, ..)| query.wants(name) && after.is_none_or(|after| *name > after));
     for (name, json, origin) in wanted.filter(|_| query.wants_class(Class::Custom)) {
         if rows.len() == query.limit {
-            more = rows.last_key_value().map(|(name, _)| (*name).to_owned());
+            more = rows.last_key_value().map(|(name, _)| cursor_behind(name));
             break;
         }
         let value = raw(json)?;
@@ -72,18 +74,29 @@ fn traits(account: &Account, query: &Query) -> Result<Body, ApiError> {
 /// `{"data":[…],"cursor":{…}}`: its id, and the group call that named it first.
 fn external_ids(account: &Account, group: &str, query: &Query) -> Body {
     let first = account.fragment.first.as_ref();
-    let row = json!({
-        "source_id": first.map(|first| first.source.to_string()),
-        "collection": Collection::Accounts.name(),
-        "id": group,
-        "type": GROUP_ID,
-        "created_at": first.map(|first| first.at.to_string()),
-        "encoding": "none",
-        "first_message_id": first.map(|first| first.message_id.as_str().to_owned()),
-    });
+    let first = first.map(|first| (first.source, &first.message_id, first.at));
+    let row = external_id(Collection::Accounts, GROUP_ID, group, first);
     let rows: Vec<Value> =
         [row].into_iter().filter(|_| query.wants(GROUP_ID) && query.next.is_none()).collect();
     Body::from([("data", member(&rows)), ("cursor", query.cursor(None))])
+}
+
+/// A row of external ids; `first` is the event that brought the id: its source, its message id and its time.
+pub(super) fn external_id(
+    collection: Collection,
+    namespace: &str,
+    id: &str,
+    first: Option<(SourceId, &MessageId, Timestamp)>,
+) -> Value {
+    json!({
+        "source_id": first.map(|(source, ..)| source.to_string()),
+        "collection": collection.name(),
+        "id": id,
+        "type": namespace,
+        "created_at": first.map(|(.., at)| at.to_string()),
+        "encoding": "none",
+        "first_message_id": first.map(|(_, message_id, _)| message_id.as_str()),
+    })
 }
 
 /// Its id, first and last group call, and how many there were, flat.
@@ -136,15 +149,9 @@ fn link(reader: &ProfileReader, workspace: WorkspaceId, person: &AccountMember) 
     let mut ids = Vec::new();
     for node in users.chain(others).take(LINK_IDS_MAX) {
         let first = reader.node(workspace, node)?.map(|node| node.first.clone());
-        ids.push(json!({
-            "source_id": first.as_ref().map(|first| first.source.to_string()),
-            "collection": Collection::Users.name(),
-            "id": node.identifier.value(),
-            "type": node.identifier.namespace().as_str(),
-            "created_at": first.as_ref().map(|first| first.received_at.to_string()),
-            "encoding": "none",
-            "first_message_id": first.as_ref().map(|first| first.message_id.as_str().to_owned()),
-        }));
+        let first = first.as_ref().map(|first| (first.source, &first.message_id, first.received_at));
+        let (namespace, id) = (node.identifier.namespace().as_str(), node.identifier.value());
+        ids.push(external_id(Collection::Users, namespace, id, first));
     }
     Ok(json!({
         "to_collection": Collection::Users.name(),

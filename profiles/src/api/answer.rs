@@ -1,12 +1,13 @@
 //! What is read of a profile's events and of the identifiers that they brought.
 
+use super::accounts::external_id;
 use super::address::Collection;
 use super::body::{Body, member, raw};
 use super::error::ApiError;
 use super::query::Query;
 use crate::reader::{Found, ProfileReader, cursor_of, parse_cursor};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tributary_eventlog::index::{EventQuery, IndexedEvent};
 use tributary_model::json::Members;
 use tributary_model::{EventKind, NodeKey, WorkspaceId};
@@ -25,7 +26,8 @@ pub(super) fn external_ids(
     let mut rows: Vec<Value> = Vec::new();
     let mut last = None;
     let mut more = None;
-    let after = query.next.as_deref().and_then(|text| text.split_once(':'));
+    let unknown = || ApiError::invalid("next is not what an earlier answer gave");
+    let after = query.next.as_deref().map(|text| text.split_once(':').ok_or_else(unknown)).transpose()?;
     for node in found.view.profile.identifiers() {
         let (namespace, id) = (node.identifier.namespace().as_str(), node.identifier.value());
         if !query.wants(namespace) || after.is_some_and(|after| (namespace, id) <= after) {
@@ -37,16 +39,8 @@ pub(super) fn external_ids(
         }
         last = Some(node);
         let first = reader.node(workspace, node)?.map(|node| node.first.clone());
-        let row = json!({
-            "source_id": first.as_ref().map(|first| first.source.to_string()),
-            "collection": Collection::Users.name(),
-            "id": id,
-            "type": namespace,
-            "created_at": first.as_ref().map(|first| first.received_at.to_string()),
-            "encoding": "none",
-            "first_message_id": first.as_ref().map(|first| first.message_id.as_str().to_owned()),
-        });
-        rows.push(row);
+        let first = first.as_ref().map(|first| (first.source, &first.message_id, first.received_at));
+        rows.push(external_id(Collection::Users, namespace, id, first));
     }
     Ok(Body::from([("data", member(&rows)), ("cursor", query.cursor(more))]))
 }

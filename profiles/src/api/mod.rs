@@ -169,7 +169,7 @@ fn read_person(
                 Vec::new()
             };
             let now = query.as_of.unwrap_or_else(|| reader.now());
-            traits::traits(&found.view, &memberships, now, query)
+            traits::traits(&found.view, &memberships, now, &reader.unfilled(workspace)?, query)
         }
         Part::ExternalIds => answer::external_ids(reader, workspace, &find()?, query),
         Part::Events => answer::events(reader, workspace, &find()?, query),

@@ -15,35 +15,35 @@ pub(super) const LIMIT_DEFAULT: usize = 20;
 /// How many rows an answer has at most; asking for more gives so many, and the cursor says so.
 pub(super) const LIMIT_MAX: usize = 200;
 
-const OF_TRAITS: [&str; 11] =
-    ["limit", "next", "include", "exclude", "start", "end", "sort", "verbose", "class", "as_of", "wait_for"];
-const OF_FACTS: [&str; 10] =
-    ["limit", "next", "include", "exclude", "start", "end", "sort", "verbose", "as_of", "wait_for"];
-const OF_EVENTS: [&str; 9] =
-    ["limit", "next", "include", "exclude", "start", "end", "sort", "verbose", "wait_for"];
-const OF_NAMES: [&str; 6] = ["limit", "next", "include", "exclude", "verbose", "wait_for"];
-const OF_PAGES: [&str; 4] = ["limit", "next", "verbose", "wait_for"];
+const OF_TRAITS: [&str; 8] = ["limit", "next", "include", "exclude", "verbose", "class", "as_of", "wait_for"];
+const OF_IDS: [&str; 6] = ["limit", "next", "include", "exclude", "as_of", "wait_for"];
+const OF_METADATA: [&str; 2] = ["as_of", "wait_for"];
+const OF_EVENTS: [&str; 8] = ["limit", "next", "include", "exclude", "start", "end", "sort", "wait_for"];
+const OF_NAMES: [&str; 5] = ["limit", "next", "include", "exclude", "wait_for"];
+const OF_PAGES: [&str; 3] = ["limit", "next", "wait_for"];
 const OF_ACCOUNT: [&str; 7] = ["limit", "next", "include", "exclude", "verbose", "class", "wait_for"];
-const OF_HISTORY: [&str; 3] = ["limit", "next", "wait_for"];
+const OF_ACCOUNT_METADATA: [&str; 1] = ["wait_for"];
 const OF_EXPLAIN: [&str; 2] = ["with", "wait_for"];
 
-/// The parameters that a part of a profile takes. A change takes none.
+/// The parameters that a part of a profile takes: those that do something there. A change takes none.
 pub(super) const fn known(part: Part) -> &'static [&'static str] {
     match part {
         Part::Traits => &OF_TRAITS,
-        Part::ExternalIds | Part::Metadata => &OF_FACTS,
+        Part::ExternalIds => &OF_IDS,
+        Part::Metadata => &OF_METADATA,
         Part::Events => &OF_EVENTS,
         Part::Audiences | Part::Consent => &OF_NAMES,
-        Part::Links => &OF_PAGES,
+        Part::Links | Part::History => &OF_PAGES,
         Part::Explain => &OF_EXPLAIN,
-        Part::History => &OF_HISTORY,
     }
 }
 
 /// The parameters that a part of a profile of a collection takes.
 pub(super) const fn known_of(collection: Collection, part: Part) -> &'static [&'static str] {
     match (collection, part) {
-        (Collection::Accounts, Part::Traits | Part::ExternalIds | Part::Metadata) => &OF_ACCOUNT,
+        (Collection::Accounts, Part::Traits) => &OF_ACCOUNT,
+        (Collection::Accounts, Part::ExternalIds) => &OF_NAMES,
+        (Collection::Accounts, Part::Metadata) => &OF_ACCOUNT_METADATA,
         (Collection::Users | Collection::Accounts, _) => known(part),
     }
 }
@@ -196,6 +196,11 @@ impl Query {
         }))
     }
 
+    /// The name behind which the page begins, where pages are in the order of names.
+    pub(super) fn after_name(&self) -> Option<&str> {
+        self.next.as_deref().map(|text| text.strip_prefix(NAME_MARK).unwrap_or(text))
+    }
+
     /// Whether traits of this class are wanted.
     pub(super) fn wants_class(&self, class: Class) -> bool {
         match &self.classes {
@@ -213,6 +218,18 @@ impl Query {
     /// Whether rows are picked by name at all.
     pub(super) fn picks(&self) -> bool {
         self.include.is_some() || !self.exclude.is_empty()
+    }
+}
+
+/// What is before a name in a cursor that would mean something else without it.
+const NAME_MARK: char = '.';
+
+/// The cursor behind a row of this name. That behind an empty name is no empty cursor, which would be the beginning.
+pub(super) fn cursor_behind(name: &str) -> String {
+    if name.is_empty() || name.starts_with(NAME_MARK) {
+        format!("{NAME_MARK}{name}")
+    } else {
+        name.to_owned()
     }
 }
 
@@ -247,8 +264,8 @@ mod tests {
             ("sort=up", None),
             ("start=2026-01-01T00:00:00Z&end=2026-01-02T00:00:00%2B02:00", Some(20)),
             ("start=yesterday", None),
-            ("verbose=true&include=a,b&exclude=c", Some(20)),
-            ("verbose=1", None),
+            ("include=a,b&exclude=c", Some(20)),
+            ("verbose=true", None),
             ("colour=red", None),
             ("with=user_id:u1", None),
         ];
@@ -266,6 +283,8 @@ mod tests {
             (Part::History, "limit=5&next=7.0", true),
             (Part::History, "sort=asc", false),
             (Part::Traits, "verbose=true", true),
+            (Part::Traits, "verbose=1", false),
+            (Part::Traits, "start=2026-01-31T12:00:00Z", false),
             (Part::Traits, "with=user_id:u1", false),
             (Part::Traits, "class=audience", true),
             (Part::Traits, "class=custom,%20computed_trait", true),
@@ -275,10 +294,15 @@ mod tests {
             (Part::Traits, "as_of=2026-01-31T12:00:00Z&class=audience", false),
             (Part::Traits, "as_of=yesterday", false),
             (Part::Metadata, "as_of=2026-01-31T12:00:00Z", true),
+            (Part::Metadata, "include=a", false),
+            (Part::ExternalIds, "include=email&as_of=2026-01-31T12:00:00Z", true),
+            (Part::ExternalIds, "sort=asc", false),
+            (Part::ExternalIds, "verbose=true", false),
             (Part::Events, "as_of=2026-01-31T12:00:00Z", false),
             (Part::Links, "limit=1&wait_for=0.7", true),
             (Part::Links, "include=a", false),
-            (Part::Audiences, "include=a&verbose=true", true),
+            (Part::Audiences, "include=a", true),
+            (Part::Audiences, "verbose=true", false),
             (Part::Consent, "class=custom", false),
             (Part::Explain, "with=email:a&wait_for=0.7", true),
             (Part::History, "wait_for=7", false),
@@ -292,6 +316,9 @@ mod tests {
         assert!(Query::parse("verbose=true&include=a&wait_for=0.7", of_account).is_ok());
         assert!(Query::parse("class=custom", of_account).is_ok());
         assert!(Query::parse("as_of=2026-01-31T12:00:00Z", of_account).is_err());
+        let of_account = known_of(Collection::Accounts, Part::Metadata);
+        assert!(Query::parse("wait_for=0.7", of_account).is_ok());
+        assert!(Query::parse("include=a", of_account).is_err());
         assert_eq!(known_of(Collection::Users, Part::Traits), known(Part::Traits));
         let query = Query::parse("with=email:a%2Bb@x.y", known(Part::Explain)).expect("a query");
         assert_eq!(query.with.as_deref(), Some("email:a+b@x.y"));
@@ -315,6 +342,16 @@ mod tests {
             let query = Query::parse(text, known(Part::Traits)).expect("a query");
             assert_eq!(Class::ALL.map(|class| query.wants_class(class)), want, "{text}");
         }
+    }
+
+    #[test]
+    fn a_cursor_leads_behind_any_name() {
+        for name in ["", ".", "..a", ".plan", "plan", "é b&c"] {
+            let mut query = Query::parse("", known(Part::Traits)).expect("a query");
+            query.take("next", &cursor_behind(name)).expect("a cursor");
+            assert_eq!(query.after_name(), Some(name));
+        }
+        assert_eq!(Query::parse("next=", known(Part::Traits)).expect("a query").after_name(), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tributary_model::ProfileId;
+use tributary_model::catalog::AccountMemo;
 
 /// How many people are kept in memory for the next who share an account with them.
 const PEOPLE_MAX: usize = 5_000;
@@ -16,6 +17,8 @@ const PEOPLE_MAX: usize = 5_000;
 pub(super) struct Loaded {
     pub(super) account: Arc<Account>,
     pub(super) people: Vec<(ProfileId, View)>,
+    /// What the condition says of it, found out for one person and good for all.
+    pub(super) memo: AccountMemo,
 }
 
 /// The accounts that were looked at last.
@@ -53,7 +56,7 @@ impl Accounts {
                 self.people = 0;
             }
             self.people += people.len();
-            let loaded = Arc::new(Loaded { account, people });
+            let loaded = Arc::new(Loaded { account, people, memo: AccountMemo::default() });
             self.loaded.insert(group.clone(), Arc::clone(&loaded));
             accounts.push(loaded);
         }

@@ -31,13 +31,17 @@ pub(super) struct Sources {
 
 impl Sources {
     /// # Errors
-    /// If the state or the log can't be read.
-    pub(super) fn new(asked: &Asked<'_>, now: Timestamp) -> Result<Self, AudiencePreviewError> {
+    /// If the state can't be read.
+    pub(super) fn new(
+        asked: &Asked<'_>,
+        oldest: &Oldest,
+        now: Timestamp,
+    ) -> Result<Self, AudiencePreviewError> {
         let parts = asked.parts;
         let settled = Settled::new(&parts.state, asked.order.workspace, &parts.hash_key)?;
         let keepers = settled.definitions().keepers.iter().filter(|keeper| keeper.is_filled);
         let filled: BTreeMap<[u8; 16], u32> = keepers.map(|keeper| (keeper.hash, keeper.number)).collect();
-        let (first, lost_until) = oldest(&*parts.events, now)?;
+        let Oldest { first, lost_until } = *oldest;
         let mut sources = Self {
             kept: BTreeMap::new(),
             missing: Vec::new(),
@@ -59,23 +63,40 @@ impl Sources {
     }
 }
 
-/// The oldest record of the log, and when it arrived if the log has lost some before it.
-fn oldest(events: &dyn EventLog, now: Timestamp) -> Result<(u64, Option<Timestamp>), AudiencePreviewError> {
-    for _ in 0..READS_MAX {
-        let first = events.bounds().first;
-        if first == 0 {
-            return Ok((0, None));
-        }
-        match events.read(first, 1) {
-            Ok(entries) => {
-                let Some(entry) = entries.first() else { return Ok((first, Some(now))) };
-                return Ok((first, Some(Record::decode(&entry.bytes)?.envelope.received_at)));
+/// Where the log begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Oldest {
+    /// Its oldest record.
+    first: u64,
+    /// When that arrived, if the log has lost some before it.
+    lost_until: Option<Timestamp>,
+}
+
+impl Oldest {
+    /// Looks into the log, so it takes a while.
+    ///
+    /// # Errors
+    /// If the log can't be read.
+    pub(super) fn of(events: &dyn EventLog) -> Result<Self, AudiencePreviewError> {
+        // Where the time is not known, whatever happened may be lost.
+        let unknown = |first| Self { first, lost_until: Some(Timestamp::from_micros(i64::MAX)) };
+        for _ in 0..READS_MAX {
+            let first = events.bounds().first;
+            if first == 0 {
+                return Ok(Self { first, lost_until: None });
             }
-            Err(ReadError::Expired { .. }) => {}
-            Err(error) => return Err(error.into()),
+            match events.read(first, 1) {
+                Ok(entries) => {
+                    let Some(entry) = entries.first() else { return Ok(unknown(first)) };
+                    let arrived = Record::decode(&entry.bytes)?.envelope.received_at;
+                    return Ok(Self { first, lost_until: Some(arrived) });
+                }
+                Err(ReadError::Expired { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        Ok(unknown(events.bounds().first))
     }
-    Ok((events.bounds().first, Some(now)))
 }
 
 /// Whether what arrived up to then makes no difference now: nothing happens after it arrived.

@@ -28,7 +28,7 @@ use crate::preview::PreviewProgress;
 use crate::reader::LookupError;
 use crate::state::State;
 use crate::store::StoreError;
-use facts::Sources;
+use facts::{Oldest, Sources};
 use plan::Planner;
 use std::sync::Arc;
 use std::thread;
@@ -58,6 +58,9 @@ pub enum AudiencePreviewError {
     /// The rules or definitions changed again and again, or profiles were made again.
     #[error("the workspace changed while the preview ran; try again")]
     Overtaken,
+    /// Profiles change faster than they are looked at.
+    #[error("too many profiles changed while the preview ran; try again when less happens")]
+    Restless,
     /// The state can't be read.
     #[error("profiles can't be read")]
     Lookup(#[from] LookupError),
@@ -87,6 +90,7 @@ impl From<BuildError> for AudiencePreviewError {
             BuildError::Cancelled => Self::Cancelled,
             BuildError::Lookup(error) => Self::Lookup(error),
             BuildError::Overtaken => Self::Overtaken,
+            BuildError::Restless => Self::Restless,
         }
     }
 }
@@ -96,7 +100,7 @@ impl AudiencePreviewError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Condition(_) => ErrorCode::InvalidRequest,
-            Self::Cancelled | Self::Overtaken | Self::Log(ReadError::Unavailable(_)) => {
+            Self::Cancelled | Self::Overtaken | Self::Restless | Self::Log(ReadError::Unavailable(_)) => {
                 ErrorCode::Unavailable
             }
             Self::Lookup(error) => error.code(),
@@ -133,6 +137,8 @@ pub struct AudiencePreviewOrder {
     pub include_anonymous: bool,
     /// Everything below this sequence of the log counts: what is visible when it is asked for.
     pub visible: u64,
+    /// The condition compiled under `defined`, if that was done already.
+    pub draft: Option<Arc<Draft>>,
 }
 
 /// Answers at once what the indexes can say; `None` if that takes [`preview`]. Blocking, for a second or two at most.
@@ -148,9 +154,11 @@ pub fn preview_at_once(
         return Ok(None);
     }
     asked.await_checkpoint();
+    // The log is asked before: while the columns are held, checkpoints wait.
+    let oldest = Oldest::of(&*parts.events)?;
     let held = parts.state.columns().read();
     let Some(table) = held.table(order.workspace) else { return Ok(None) };
-    let looked = asked.look(&held, table)?;
+    let looked = asked.look(&held, table, &oldest)?;
     if !looked.sides.undecided().is_empty() {
         return Ok(None);
     }
@@ -200,7 +208,7 @@ const ATTEMPTS_MAX: usize = 3;
 struct Asked<'a> {
     parts: &'a AudiencePreviewParts,
     order: &'a AudiencePreviewOrder,
-    draft: Draft,
+    draft: Arc<Draft>,
 }
 
 /// What the indexes say at one checkpoint.
@@ -214,8 +222,13 @@ impl<'a> Asked<'a> {
         parts: &'a AudiencePreviewParts,
         order: &'a AudiencePreviewOrder,
     ) -> Result<Self, AudiencePreviewError> {
-        let draft = Draft::new(&order.defined, &order.condition, order.include_anonymous)
-            .map_err(AudiencePreviewError::Condition)?;
+        let draft = match &order.draft {
+            Some(draft) => Arc::clone(draft),
+            None => {
+                let draft = Draft::new(&order.defined, &order.condition, order.include_anonymous);
+                Arc::new(draft.map_err(AudiencePreviewError::Condition)?)
+            }
+        };
         Ok(Self { parts, order, draft })
     }
 
@@ -234,10 +247,10 @@ impl<'a> Asked<'a> {
     }
 
     /// Asks the indexes.
-    fn look(&self, held: &Held<'_>, table: &Table) -> Result<Looked, AudiencePreviewError> {
+    fn look(&self, held: &Held<'_>, table: &Table, oldest: &Oldest) -> Result<Looked, AudiencePreviewError> {
         let checkpoint = held.checkpoint();
         let now = checkpoint.log_time.max(self.parts.clock.now());
-        let sources = Sources::new(self, now)?;
+        let sources = Sources::new(self, oldest, now)?;
         let planner = Planner {
             table,
             defined: &self.order.defined,

@@ -9,7 +9,7 @@
 //! evaluated before and did not change since says the same, unless its verdict's time has come.
 
 use super::accounts::{Accounts, concerned};
-use super::facts::{Overlay, Sources};
+use super::facts::{Oldest, Overlay, Sources};
 use super::log::{Wanted, read};
 use super::report::{Answer, AnsweredBy, AudiencePreview};
 use super::{Asked, AudiencePreviewError};
@@ -27,8 +27,10 @@ use tributary_model::{Fragment, ProfileId, Timestamp};
 
 /// How many profiles are evaluated while the state stands still, at most.
 const LAST_MAX: u64 = 200;
-/// How often what changed is evaluated again before it is done while the state stands still, however much it is.
+/// How often what changed is evaluated again before it is done while the state stands still, though it is more.
 const ROUNDS_MAX: usize = 30;
+/// How many profiles are evaluated so then, at most.
+const LAST_AFTER_ROUNDS_MAX: u64 = 4_000;
 /// How many events are held in memory for a slice, unless one profile alone has more.
 pub(super) const EVENTS_MAX: usize = 1 << 20;
 /// How many profiles a slice has at most.
@@ -39,8 +41,8 @@ const SLICE_WITH_ACCOUNTS_MAX: usize = 200;
 /// Evaluates what has to be, and answers.
 ///
 /// # Errors
-/// [`AudiencePreviewError::Overtaken`] if the columns were dropped meanwhile; if something can't be read, or it is
-/// cancelled.
+/// [`AudiencePreviewError::Overtaken`] if the columns were dropped meanwhile, [`AudiencePreviewError::Restless`] if more
+/// changes than can be looked at; if something can't be read, or it is cancelled.
 pub(super) fn run(
     asked: &Asked<'_>,
     progress: &PreviewProgress,
@@ -52,14 +54,20 @@ pub(super) fn run(
         rounds += 1;
         let is_last = rounds >= ROUNDS_MAX;
         scan.check()?;
+        // The log is asked before: while the columns are held, checkpoints wait.
+        let oldest = Oldest::of(&*asked.parts.events)?;
+        let last_max = if is_last { LAST_AFTER_ROUNDS_MAX } else { LAST_MAX };
         let held = columns.read();
         let table = scan.table(&held)?;
         let touched = table.touched(scan.watch);
         scan.forget(table, &touched);
         if asked.draft.plan.needs_accounts {
             let people: Vec<ProfileId> = touched.docs.iter().filter_map(|doc| table.id(doc)).collect();
-            let is_much = people.len() + touched.accounts.len() > LAST_MAX as usize;
-            if is_much && !is_last {
+            let is_much = people.len() as u64 + touched.accounts.len() as u64 > last_max;
+            if is_much && is_last {
+                return Err(AudiencePreviewError::Restless);
+            }
+            if is_much {
                 drop(held);
                 scan.doubt(&people, &touched.accounts)?;
                 continue;
@@ -69,15 +77,18 @@ pub(super) fn run(
                 scan.forget_one(table, id);
             }
         }
-        let looked = asked.look(&held, table)?;
+        let looked = asked.look(&held, table, &oldest)?;
         let undecided = looked.sides.undecided();
         let todo = scan.todo(&undecided, looked.now);
-        if todo.len() > LAST_MAX && !is_last {
+        if todo.len() > last_max && is_last {
+            return Err(AudiencePreviewError::Restless);
+        }
+        if todo.len() > last_max {
             drop(held);
-            scan.evaluate(&todo, looked.now, None)?;
+            scan.evaluate(&todo, (&oldest, looked.now), None)?;
             continue;
         }
-        scan.evaluate(&todo, looked.now, Some((&held, table)))?;
+        scan.evaluate(&todo, (&oldest, looked.now), Some((&held, table)))?;
         if !todo.is_subset(&scan.evaluated) {
             return Err(StoreError::Incomplete.into());
         }
@@ -200,10 +211,10 @@ impl<'a> Scan<'a> {
     fn evaluate(
         &mut self,
         todo: &RoaringBitmap,
-        now: Timestamp,
+        (oldest, now): (&Oldest, Timestamp),
         standing: Standing<'_>,
     ) -> Result<(), AudiencePreviewError> {
-        let Some(sources) = unless_passing(Sources::new(self.asked, now))? else { return Ok(()) };
+        let Some(sources) = unless_passing(Sources::new(self.asked, oldest, now))? else { return Ok(()) };
         let docs: Vec<u32> = todo.iter().collect();
         self.of += docs.len() as u64;
         let mut left = docs.as_slice();
@@ -295,7 +306,8 @@ impl<'a> Scan<'a> {
             .map(|(loaded, people)| AccountFacts {
                 traits: &loaded.account.fragment,
                 members: people,
-                is_cut: loaded.account.is_cut(),
+                is_cut: loaded.account.is_cut() || view.merged.may_lack_accounts(),
+                memo: &loaded.memo,
             })
             .collect();
         let person = overlay(&view, Some(doc));

@@ -28,8 +28,8 @@ mod samples {
     pub(super) const WORKSPACE: &[u8] =
         b"\x01\xac\x02\x00\x02\x07user_id\x01\x01\x05email\x02\x07\x04\xe8\x07\x03";
     pub(super) const CHECKPOINT: &[u8] = b"\x01\xad\x02\x80\x80\xaf\xa2\xdb\xff\xad\x06";
-    pub(super) const MEMBER: &[u8] = b"\x01\x80\x80\xaf\xa2\xdb\xff\xad\x06\xac\x02\x01\x05email\x03a@x";
-    pub(super) const STANDING: &[u8] = b"\x01\x01\x05\x80\x80\xaf\xa2\xdb\xff\xad\x06\xac\x02\x01\x05email\x03a@x\x01\xf6\xff\xae\xa2\xdb\xff\xad\x06";
+    pub(super) const MEMBER: &[u8] = b"\x01\x80\x80\xaf\xa2\xdb\xff\xad\x06\xac\x02\x01\x05email\x03a@x\x01";
+    pub(super) const STANDING: &[u8] = b"\x01\x01\x05\x80\x80\xaf\xa2\xdb\xff\xad\x06\xac\x02\x01\x05email\x03a@x\x01\x01\xf6\xff\xae\xa2\xdb\xff\xad\x06";
     pub(super) const SIZE: &[u8] = b"\x01\xac\x02\x03\x01";
     pub(super) const TIMER: &[u8] = b"\x01";
 }
@@ -54,7 +54,7 @@ fn sighting(message_id: &str, at: Timestamp) -> Sighting {
 
 fn membership() -> Membership {
     let identifier = node(Namespace::EMAIL, "a@x").identifier;
-    Membership { since: AT, sequence: 300, identifiers: [identifier].into() }
+    Membership { since: AT, sequence: 300, identifiers: [identifier].into(), is_approximate: true }
 }
 
 fn limit() -> RefusalReason {
@@ -216,7 +216,7 @@ fn what_is_written_of_definitions_is_read_back() {
     let mark = Mark { at: AT, tie: u64::MAX, value: Some("1.5".into()) };
     let trail = Trail { count: 300, first: Some(mark.clone()), marks: vec![mark], ..Trail::default() };
     let fragment = Fragment {
-        kept: [(7, Kept::Trail(trail)), (300, Kept::Trait(record))].into(),
+        kept: [(7, Kept::Trail(trail.into())), (300, Kept::Trait(record))].into(),
         accounts: [("acme".into(), sighting("m1", AT))].into(),
         ..Fragment::default()
     };

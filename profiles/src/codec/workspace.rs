@@ -65,8 +65,13 @@ impl WorkspaceState {
 
     /// Whether the rules that were in force at a record of the log are remembered.
     pub(crate) fn knows_rules_at(&self, sequence: u64) -> bool {
+        sequence >= self.knows_rules_from()
+    }
+
+    /// The first record of the log of which the rules that were in force are remembered.
+    pub(crate) fn knows_rules_from(&self) -> u64 {
         let oldest = self.rules_before.first().filter(|_| self.rules_before.len() == RULES_BEFORE_MAX);
-        oldest.is_none_or(|oldest| sequence >= oldest.until)
+        oldest.map_or(0, |oldest| oldest.until)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::store::StoreError;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::ops::Bound;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use tributary_eventlog::index::short_fragment;
 use tributary_identity::ProfileRecord;
 use tributary_model::{AudienceId, HashKey, ProfileId, WorkspaceId};
@@ -25,8 +26,10 @@ type Visit<'a> = dyn FnMut(&Key, Vec<u8>) -> Result<(), BuildError> + 'a;
 
 /// How many profiles are read under the lock at most.
 const LAST_MAX: usize = 1000;
-/// How often what changed is read again before it is read under the lock, however much it is.
+/// How often what changed is read again before it is read under the lock, though it is more.
 const ROUNDS_MAX: usize = 50;
+/// How many profiles are read so then, at most.
+const LAST_AFTER_ROUNDS_MAX: usize = 5_000;
 /// How often columns are begun anew whose rules changed, or whose store was exchanged.
 const ATTEMPTS_MAX: usize = 5;
 /// How often reading goes on behind a value that a checkpoint was replacing.
@@ -46,6 +49,9 @@ pub(crate) enum BuildError {
     /// What they rest on changed again and again.
     #[error("the workspace's rules or definitions changed while its columns were made; try again")]
     Overtaken,
+    /// Profiles change faster than they are read.
+    #[error("too many profiles changed while the columns were made; try again when less happens")]
+    Restless,
 }
 
 impl From<StoreError> for BuildError {
@@ -178,6 +184,9 @@ impl Building<'_> {
                 table.set_member(audience, id, is_member);
             }
             let is_suspect = std::mem::take(&mut pending.is_suspect);
+            if is_last && stale.len() > LAST_AFTER_ROUNDS_MAX {
+                return Err(BuildError::Restless);
+            }
             if stale.len() <= LAST_MAX || is_last {
                 let settled = Settled::new(self.state, self.workspace, self.hash_key)?;
                 if settled.basis() != *table.basis() {
@@ -186,8 +195,10 @@ impl Building<'_> {
                 for id in stale {
                     table.refresh(id, &settled)?;
                 }
+                // Whoever waits for them asks them next.
+                table.look(inner.looks.fetch_add(1, Ordering::Relaxed) + 1);
                 inner.tables.insert(self.workspace, Slot::Ready(Box::new(table)));
-                inner.note_bytes();
+                inner.make_room(self.columns.bytes_max());
                 return Ok(Step::Done);
             }
             drop(inner);

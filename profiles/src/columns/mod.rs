@@ -11,7 +11,8 @@
 //! columns and in the store. A changed profile is read again; an event that changes no trait costs a hash.
 //!
 //! What has no room (values that are long, too many of them, too many traits) is not guessed at: it is unknown, and
-//! whoever asks has to look at those profiles one by one ([`Sides`]).
+//! whoever asks has to look at those profiles one by one ([`Sides`]). Of all workspaces together, columns take so many
+//! bytes ([`Columns::limit`]): those that were asked longest ago are dropped, and made anew when needed.
 
 mod build;
 mod settled;
@@ -31,13 +32,18 @@ use crate::metrics;
 use crate::state::{Changes, State};
 use build::Pending;
 use rustc_hash::FxHashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tributary_model::WorkspaceId;
 
+/// How many bytes the columns of all workspaces take, unless it is said otherwise.
+const BYTES_MAX: u64 = 512 << 20;
+
 /// The columns of all workspaces; part of the state.
-#[derive(Default)]
 pub(crate) struct Columns {
     inner: RwLock<Inner>,
+    /// How many bytes they take together, about.
+    bytes_max: AtomicU64,
     /// Held while columns are made.
     building: Mutex<()>,
 }
@@ -49,6 +55,8 @@ struct Inner {
     tables: FxHashMap<WorkspaceId, Slot>,
     /// Counts tables.
     last_serial: u64,
+    /// Counts looks at tables.
+    looks: AtomicU64,
 }
 
 enum Slot {
@@ -57,7 +65,22 @@ enum Slot {
     Ready(Box<Table>),
 }
 
+impl Default for Columns {
+    fn default() -> Self {
+        Self { inner: RwLock::default(), bytes_max: AtomicU64::new(BYTES_MAX), building: Mutex::default() }
+    }
+}
+
 impl Columns {
+    /// They take so many bytes together, about; but those that were asked last stay, however large they are.
+    pub(crate) fn limit(&self, bytes: u64) {
+        self.bytes_max.store(bytes, Ordering::Relaxed);
+    }
+
+    fn bytes_max(&self) -> u64 {
+        self.bytes_max.load(Ordering::Relaxed)
+    }
+
     /// The store has the log up to here. To be said before the first checkpoint.
     pub(crate) fn begin(&self, checkpoint: Checkpoint) {
         self.write().checkpoint = checkpoint;
@@ -65,7 +88,7 @@ impl Columns {
 
     /// Keeps everybody from reading until a checkpoint is in the store and the columns have followed.
     pub(crate) fn settle(&self) -> Settling<'_> {
-        Settling(self.write())
+        Settling(self.write(), self.bytes_max())
     }
 
     /// Forgets all columns, and keeps everybody from reading until the result is dropped: the store is exchanged.
@@ -103,7 +126,10 @@ impl Held<'_> {
     /// The columns of a workspace, if they are made.
     pub(crate) fn table(&self, workspace: WorkspaceId) -> Option<&Table> {
         match self.0.tables.get(&workspace)? {
-            Slot::Ready(table) => Some(table),
+            Slot::Ready(table) => {
+                table.look(self.0.looks.fetch_add(1, Ordering::Relaxed) + 1);
+                Some(table)
+            }
             Slot::Building(_) => None,
         }
     }
@@ -111,7 +137,7 @@ impl Held<'_> {
 
 /// A checkpoint on its way into the store.
 #[must_use = "the columns have to follow"]
-pub(crate) struct Settling<'a>(RwLockWriteGuard<'a, Inner>);
+pub(crate) struct Settling<'a>(RwLockWriteGuard<'a, Inner>, u64);
 
 impl Settling<'_> {
     /// The store has the checkpoint, and nothing else has come into it: the columns follow.
@@ -128,18 +154,38 @@ impl Settling<'_> {
             }
         }
         inner.tables.retain(|workspace, slot| slot.settle(state, *workspace));
-        inner.note_bytes();
+        inner.make_room(self.1);
     }
 }
 
 impl Inner {
-    fn note_bytes(&self) {
-        let bytes = self.tables.values().map(|slot| match slot {
-            Slot::Building(_) => 0,
-            Slot::Ready(table) => table.bytes(),
-        });
-        ::metrics::gauge!(metrics::COLUMNS_BYTES).set(bytes.sum::<usize>() as f64);
+    /// Drops the columns that were asked longest ago until the others take so many bytes, or one is left.
+    fn make_room(&mut self, bytes_max: u64) {
+        let mut ready: Vec<(u64, WorkspaceId, u64)> = Vec::new();
+        for (workspace, slot) in &self.tables {
+            match slot {
+                Slot::Building(_) => {}
+                Slot::Ready(table) => ready.push((table.looked_at(), *workspace, table.bytes() as u64)),
+            }
+        }
+        ready.sort_unstable();
+        let mut bytes: u64 = ready.iter().map(|(_, _, bytes)| bytes).sum();
+        let but_one = ready.len().saturating_sub(1);
+        for (_, workspace, taken) in ready.into_iter().take(but_one) {
+            if bytes <= bytes_max {
+                break;
+            }
+            self.tables.remove(&workspace);
+            bytes -= taken;
+            no_room("workspace");
+        }
+        ::metrics::gauge!(metrics::COLUMNS_BYTES).set(bytes as f64);
     }
+}
+
+/// Something has no room in the columns.
+fn no_room(what: &'static str) {
+    ::metrics::counter!(metrics::COLUMNS_WITHOUT_ROOM, "what" => what).increment(1);
 }
 
 impl Slot {

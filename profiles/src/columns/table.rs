@@ -1,5 +1,6 @@
 //! The columns of one workspace.
 
+use super::no_room;
 use super::settled::{Basis, Settled, hash_of_traits};
 use super::trait_column::{Room, TraitColumn};
 use crate::codec::Value;
@@ -9,6 +10,7 @@ use crate::state::State;
 use roaring::RoaringBitmap;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tributary_eventlog::index::short_fragment;
 use tributary_model::{AudienceId, HashKey, NodeKey, ProfileId, WorkspaceId};
@@ -79,6 +81,8 @@ pub(crate) struct Table {
     watches: Mutex<BTreeMap<u64, Touched>>,
     /// Tells this table from others of the same workspace.
     serial: u64,
+    /// The number of the latest look at it.
+    looked_at: AtomicU64,
 }
 
 impl Table {
@@ -100,7 +104,18 @@ impl Table {
             is_spoilt: false,
             watches: Mutex::default(),
             serial,
+            looked_at: AtomicU64::new(0),
         }
+    }
+
+    /// Somebody looks at it; looks are numbered.
+    pub(super) fn look(&self, number: u64) {
+        self.looked_at.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// The number of the latest look.
+    pub(super) fn looked_at(&self) -> u64 {
+        self.looked_at.load(Ordering::Relaxed)
     }
 
     /// What rows depend on beside their profiles.
@@ -201,6 +216,7 @@ impl Table {
                 self.traits.insert(name.clone(), column);
             } else {
                 self.is_cut = true;
+                no_room("trait");
             }
         }
     }

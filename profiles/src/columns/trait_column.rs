@@ -1,6 +1,6 @@
 //! The values of one trait: a dictionary of distinct values, and for each profile which one it has.
 
-use super::Sides;
+use super::{Sides, no_room};
 use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -48,6 +48,9 @@ impl TraitColumn {
             return;
         }
         let has = value.map_or(MISSING, |value| self.take(value, room));
+        if has == NOT_KEPT {
+            no_room("value");
+        }
         self.release(had, room);
         self.codes.set(doc, has);
     }

@@ -131,3 +131,42 @@ fn profiles_are_entered_under_what_they_are_newly_searched_by() {
     state.reconcile(100);
     assert_eq!(state.evaluating.map(|all| (all.is_indexing, all.is_reconciling)), Some((true, true)));
 }
+
+#[test]
+fn events_from_before_there_were_definitions_are_entered_for_search() {
+    assert_eq!(DefinitionsState::first(false), DefinitionsState::default());
+    let mut state = DefinitionsState::first(true);
+    assert_eq!(state.evaluating.map(|all| (all.is_indexing, all.is_reconciling)), Some((true, false)));
+    define(&mut state, 20, vec![event(1, "A")]);
+    let evaluating = state.evaluating.expect("it goes on where something is defined");
+    assert!(evaluating.is_indexing);
+    state.end_evaluating();
+    assert_eq!(state.evaluating, None);
+}
+
+/// After an exchange of the program, what is kept may be known by other hashes.
+#[test]
+fn what_is_known_by_another_hash_is_kept_and_filled_anew() {
+    let mut state = DefinitionsState::default();
+    define(&mut state, 5, vec![event(1, "A"), audience(2, "pro", "traits.plan = \"pro\"")]);
+    state.end_evaluating();
+    assert!(!state.lacks_keepers());
+    let numbers: Vec<u32> = state.keepers.iter().map(|keeper| keeper.number).collect();
+    assert_eq!(numbers, [0, 1]);
+    state.keepers[1].hash = [9; 16];
+    assert!(state.lacks_keepers());
+
+    let audiences = state.defined.audiences.clone();
+    let catalog = define(&mut state, 20, audiences);
+    assert!(!state.lacks_keepers());
+    let keepers: Vec<(u32, u64, bool)> =
+        state.keepers.iter().map(|keeper| (keeper.number, keeper.added, keeper.is_filled)).collect();
+    assert_eq!(keepers, [(0, 5, true), (2, 20, false)]);
+    assert_eq!(state.unfilled(), BTreeSet::from([2]));
+    assert_eq!(stages(&state), [(1, Stage::Reading), (2, Stage::Live)]);
+    assert_eq!(state.keeper_stage(2), Some((Stage::Reading, None)));
+    state.end_reading();
+    state.go_on(&catalog, 100);
+    assert_eq!(stages(&state), [(1, Stage::Evaluating), (2, Stage::Live)]);
+    assert_eq!(state.keeper_stage(2), Some((Stage::Live, None)));
+}

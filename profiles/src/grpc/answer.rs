@@ -9,7 +9,7 @@ use tributary_model::fragment::{Sighting, TraitValue};
 use tributary_model::{EventKind, WorkspaceId};
 use tributary_proto::convert::{identifier_of, time_of};
 use tributary_proto::grpc::v1::{
-    AudienceMembership, ComputedTrait, Profile, ProfileAccount, ProfileMetadata, ProfilePart, Trait,
+    AudienceMembership, ComputedTrait, Consent, Profile, ProfileAccount, ProfileMetadata, ProfilePart, Trait,
 };
 
 /// Which parts of a profile are wanted.
@@ -21,6 +21,7 @@ pub(super) struct Parts {
     audiences: bool,
     accounts: bool,
     metadata: bool,
+    consent: bool,
 }
 
 impl Parts {
@@ -31,6 +32,7 @@ impl Parts {
         audiences: true,
         accounts: true,
         metadata: true,
+        consent: true,
     };
 
     /// Those that are named; all, if none is.
@@ -47,6 +49,7 @@ impl Parts {
                 Ok(ProfilePart::Audiences) => parts.audiences = true,
                 Ok(ProfilePart::Accounts) => parts.accounts = true,
                 Ok(ProfilePart::Metadata) => parts.metadata = true,
+                Ok(ProfilePart::Consent) => parts.consent = true,
                 Ok(ProfilePart::Unspecified) | Err(_) => {
                     return Err(Refusal::invalid(format!("`include`: there is no part {number}")));
                 }
@@ -73,7 +76,7 @@ pub(super) fn profile(
         profile.traits = traits(view);
     }
     if parts.computed_traits {
-        profile.computed_traits = computed_traits(reader, view);
+        profile.computed_traits = computed_traits(reader, workspace, view)?;
     }
     if parts.audiences {
         profile.audiences = audiences(reader, workspace, found)?;
@@ -89,6 +92,9 @@ pub(super) fn profile(
     if parts.metadata {
         profile.metadata = Some(metadata(view));
     }
+    if parts.consent {
+        profile.consent = consent(view);
+    }
     Ok(profile)
 }
 
@@ -102,17 +108,23 @@ fn traits(view: &View) -> BTreeMap<String, Trait> {
         };
         (name.to_owned(), shown)
     };
-    view.traits().map(row).collect()
+    view.sent().map(row).collect()
 }
 
-/// Those that have a value, and are not broken.
-fn computed_traits(reader: &ProfileReader, view: &View) -> BTreeMap<String, ComputedTrait> {
+/// Those that have a value, and are not broken. What lacks events of old is approximate.
+fn computed_traits(
+    reader: &ProfileReader,
+    workspace: WorkspaceId,
+    view: &View,
+) -> Result<BTreeMap<String, ComputedTrait>, LookupError> {
+    let unfilled = reader.unfilled(workspace)?;
     let computed = view.computed(reader.now()).into_iter();
     let shown = computed.filter_map(|(plan, computed)| {
         let json = computed.json?.into_bytes();
-        Some((plan.key.clone(), ComputedTrait { json, approximate: computed.is_approximate }))
+        let approximate = computed.is_approximate || unfilled.contains(&plan.keeper);
+        Some((plan.key.clone(), ComputedTrait { json, approximate }))
     });
-    shown.collect()
+    Ok(shown.collect())
 }
 
 /// Those that are defined today, by key.
@@ -132,6 +144,18 @@ fn audiences(
         .collect();
     shown.sort_by(|one, other| one.key.cmp(&other.key));
     Ok(shown)
+}
+
+/// What was granted or refused, by category.
+fn consent(view: &View) -> Vec<Consent> {
+    let rows = view.merged.consent.current().map(|(category, value)| Consent {
+        category: category.to_owned(),
+        granted: value.granted,
+        source_id: value.source.to_string(),
+        message_id: value.message_id.to_string(),
+        updated_at: Some(time_of(value.at)),
+    });
+    rows.collect()
 }
 
 fn metadata(view: &View) -> ProfileMetadata {

@@ -36,6 +36,9 @@ use tributary_proto::grpc::v1::profiles_server::ProfilesServer;
 pub const WATCHES_MAX: usize = 100;
 /// The largest request, in bytes: room for a batch of the longest identifiers.
 const REQUEST_BYTES_MAX: usize = 256 << 10;
+/// The most bytes that the profiles of a batch have together: clients take 4 MiB unless told otherwise, and the rest of
+/// the answer needs some, too.
+const ANSWER_BYTES_MAX: usize = 4_000_000;
 
 /// What the service answers from.
 pub struct ProfilesParts {

@@ -2,10 +2,11 @@
 
 use super::answer::{Parts, profile};
 use super::status::Refusal;
-use super::{Api, blocking};
+use super::{ANSWER_BYTES_MAX, Api, blocking};
 use crate::reader::ProfileReader;
 use std::sync::Arc;
 use tributary_model::{Identifier, Namespace, ProfileId, WorkspaceId};
+use tributary_proto::convert::profile_bytes;
 use tributary_proto::grpc::v1;
 use tributary_proto::grpc::v1::{BatchGetResult, BatchGetStatus};
 
@@ -42,7 +43,23 @@ pub(super) async fn batch(
     }
     let reader = api.reader()?;
     api.wait_for(&request.wait_for).await?;
-    blocking(move || names.into_iter().map(|name| result(&reader, workspace, name, parts)).collect()).await
+    blocking(move || within(names.into_iter().map(|name| result(&reader, workspace, name, parts)))).await
+}
+
+/// All results, if they are no more than an answer holds; so many are never read.
+fn within(
+    results: impl Iterator<Item = Result<BatchGetResult, Refusal>>,
+) -> Result<Vec<BatchGetResult>, Refusal> {
+    let (mut all, mut bytes) = (Vec::new(), 0);
+    for result in results {
+        let result = result?;
+        bytes += result.profile.as_ref().map_or(0, profile_bytes);
+        if bytes > ANSWER_BYTES_MAX {
+            return Err(Refusal::Large);
+        }
+        all.push(result);
+    }
+    Ok(all)
 }
 
 fn result(
@@ -96,6 +113,20 @@ pub(super) fn check(name: &v1::Identifier) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_holds_so_much_and_no_more_is_read() {
+        let result = |bytes: usize| {
+            let profile = v1::Profile { profile_id: "x".repeat(bytes), ..v1::Profile::default() };
+            Ok(BatchGetResult { profile: Some(profile), ..BatchGetResult::default() })
+        };
+        let half = ANSWER_BYTES_MAX / 2 - 100;
+        assert_eq!(within([half, half].into_iter().map(result)).ok().map(|all| all.len()), Some(2));
+        let mut read = 0;
+        let refused = within([half, half, half, half].into_iter().inspect(|_| read += 1).map(result));
+        assert!(matches!(refused, Err(Refusal::Large)));
+        assert_eq!(read, 3);
+    }
 
     #[test]
     fn what_can_be_no_identifier_is_refused() {

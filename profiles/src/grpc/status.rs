@@ -1,7 +1,7 @@
 //! Refusals as gRPC statuses.
 
-use super::WATCHES_MAX;
 use super::feed::FeedError;
+use super::{ANSWER_BYTES_MAX, WATCHES_MAX};
 use crate::metrics;
 use crate::reader::LookupError;
 use crate::waiting::WaitError;
@@ -37,6 +37,13 @@ pub(super) enum Refusal {
         "the log no longer keeps what happened behind this token: read the profiles anew, and watch without a token"
     )]
     Expired,
+    /// The answer would be larger than most clients take.
+    #[error(
+        "the profiles have more than {max} bytes together, which is the limit of an answer; ask for fewer, or for fewer \
+         parts of them",
+        max = ANSWER_BYTES_MAX
+    )]
+    Large,
     /// The limit on watches is met.
     #[error("{max} watches are open, which is the limit; close one, or try again later", max = WATCHES_MAX)]
     Watches,
@@ -107,6 +114,7 @@ impl Refusal {
             Self::Wait(error) => of(error.code()),
             Self::Feed(error) => of(error.code()),
             Self::Expired => (Code::OutOfRange, 410),
+            Self::Large => of(ErrorCode::TooLarge),
             Self::Watches => (Code::ResourceExhausted, 429),
         }
     }
@@ -124,7 +132,7 @@ impl Refusal {
         let why: Option<&(dyn Error + 'static)> = match self {
             Self::Lookup(error) => Some(error),
             Self::Feed(error) => Some(error),
-            Self::Refused(..) | Self::Wait(_) | Self::Expired | Self::Watches => None,
+            Self::Refused(..) | Self::Wait(_) | Self::Expired | Self::Large | Self::Watches => None,
         };
         tracing::error!(endpoint, error = why, "a gRPC call for profiles could not be answered");
     }
@@ -183,6 +191,7 @@ mod tests {
             (refused(ErrorCode::Forbidden), Code::PermissionDenied, 403, None),
             (Refusal::no_profile(), Code::NotFound, 404, None),
             (Refusal::from(expired), Code::OutOfRange, 410, None),
+            (Refusal::Large, Code::ResourceExhausted, 413, None),
             (Refusal::Watches, Code::ResourceExhausted, 429, Some("1")),
             (Refusal::from(FeedError::Form { sequence: 1 }), Code::Internal, 500, None),
             (Refusal::abandoned(), Code::Internal, 500, None),

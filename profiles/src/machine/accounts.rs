@@ -1,18 +1,18 @@
 //! Group calls: what they make of accounts, and whose audiences an account concerns.
 
+use super::known::Active;
 use super::{Machine, ProjectError};
 use crate::account::{Account, GroupChange, LoadedAccount, account_id};
 use crate::codec::Value;
 use crate::key::Key;
+use crate::metrics;
 use crate::state::View;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tributary_identity::{GraphRead, Resolution};
+use tributary_model::catalog::AccountMemo;
 use tributary_model::fragment::Sighting;
 use tributary_model::{EventView, NodeKey, ProfileId, WorkspaceId};
-
-/// How many accounts stay loaded while one record is applied.
-const LOADED_MAX: usize = 16;
 
 impl Machine {
     /// Takes a group call into its account, and links the account with the call's anchor. `None` for a call that is
@@ -25,6 +25,7 @@ impl Machine {
         sighting: &Sighting,
     ) -> Result<Option<GroupChange>, ProjectError> {
         let Some(group) = account_id(event) else { return Ok(None) };
+        self.loaded.clear();
         let key = Key::account(workspace, &group);
         let mut account = match self.graph.take(&key)? {
             Some(Value::Account(account)) => account,
@@ -56,34 +57,37 @@ impl Machine {
         }
         self.graph.put(entry, Value::AccountMember);
         Arc::make_mut(account).link(anchor);
+        if let Some(Value::Fragment(fragment)) = self.graph.get(&Key::fragment(workspace, anchor))?
+            && fragment.may_lack_accounts()
+        {
+            ::metrics::counter!(metrics::ACCOUNT_LIMIT_HITS, "limit" => "accounts").increment(1);
+        }
         Ok(true)
     }
 
-    /// The accounts of a person, each with its people as they are looked at.
+    /// The accounts of a person, each with its people as they are looked at. Those are not kept: they would drive out
+    /// whoever is in use.
     pub(super) fn account_facts(
         &mut self,
         workspace: WorkspaceId,
         view: &View,
-    ) -> Result<Vec<LoadedAccount>, ProjectError> {
+    ) -> Result<Vec<Arc<LoadedAccount>>, ProjectError> {
         let mut loaded = Vec::with_capacity(view.merged.accounts.len());
         for group in view.merged.accounts.keys() {
             let named = (workspace, group.clone());
             // Those who share an account are evaluated one after the other.
             if let Some(known) = self.loaded.get(&named) {
-                loaded.push(known.clone());
+                loaded.push(known);
                 continue;
             }
             let Some(account) = self.account(workspace, group)? else { continue };
             let mut members = Vec::new();
             for profile in self.people_of(workspace, &account)? {
-                members.extend(self.view(workspace, profile)?);
+                members.extend(self.passing_view(workspace, profile)?);
             }
             let is_cut = account.is_cut();
-            let made = LoadedAccount { account, members, is_cut };
-            if self.loaded.len() >= LOADED_MAX {
-                self.loaded.clear();
-            }
-            self.loaded.insert(named, made.clone());
+            let made = Arc::new(LoadedAccount { account, members, is_cut, memo: AccountMemo::default() });
+            self.loaded.insert(named, Arc::clone(&made));
             loaded.push(made);
         }
         Ok(loaded)
@@ -102,6 +106,34 @@ impl Machine {
             fellows.extend(self.members_of_account(workspace, group)?);
         }
         Ok(fellows)
+    }
+
+    /// The audiences that have to be evaluated for a person at any event of the person's own: no change of an account
+    /// reaches those whose anchors are behind the ones that it looks at.
+    pub(super) fn out_of_reach<'a>(
+        &mut self,
+        workspace: WorkspaceId,
+        active: &'a Active,
+        person: ProfileId,
+    ) -> Result<&'a [usize], ProjectError> {
+        if active.of_accounts.is_empty() {
+            return Ok(&[]);
+        }
+        let Some(view) = self.view(workspace, person)? else { return Ok(&[]) };
+        Ok(if self.is_out_of_reach(workspace, &view)? { active.of_accounts.as_slice() } else { &[] })
+    }
+
+    /// Whether one of a person's accounts does not look at the person.
+    fn is_out_of_reach(&self, workspace: WorkspaceId, view: &View) -> Result<bool, ProjectError> {
+        for group in view.merged.accounts.keys() {
+            if let Some(account) = self.account(workspace, group)?
+                && account.is_cut()
+                && !view.profile.members.iter().any(|anchor| account.looks_at(anchor))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The people of an account as they are looked at: those whose audiences may depend on it.
@@ -128,7 +160,7 @@ impl Machine {
         workspace: WorkspaceId,
         account: &Account,
     ) -> Result<BTreeSet<ProfileId>, ProjectError> {
-        self.profiles_on(workspace, &account.looked_at)
+        self.profiles_on(workspace, account.looked_at.iter())
     }
 
     /// The live profiles that these nodes are on, each once.
@@ -150,6 +182,7 @@ impl Machine {
 mod tests {
     use super::super::Applied;
     use super::*;
+    use crate::account::ACCOUNT_MEMBERS_MAX;
     use crate::codec::Checkpoint;
     use crate::state::State;
     use crate::store::MemoryStore;
@@ -255,6 +288,47 @@ mod tests {
         run.check("b", &[a, b]);
         let members = run.machine.members_of_account(ONE, "acme").expect("readable");
         assert_eq!(members, BTreeSet::from([a, b]), "those who merged are one");
+    }
+
+    #[test]
+    fn an_account_does_not_reach_those_behind_its_limit() {
+        let mut run = Run::new();
+        // Namespaces with longer names are behind.
+        run.send(EventKind::Group, json!({"anonymousId": "d", "groupId": "acme"}));
+        for number in 0..ACCOUNT_MEMBERS_MAX {
+            run.send(EventKind::Group, json!({"userId": format!("u{number:05}"), "groupId": "acme"}));
+        }
+        run.send(EventKind::Track, json!({"userId": "e", "event": "Seen"}));
+        let last = run.id(Namespace::ANONYMOUS_ID, "d");
+        let [first, middle, other] = ["u00000", "u00999", "e"].map(|user| run.user(user));
+        for (id, want) in [(first, false), (middle, false), (last, true), (other, false)] {
+            let view = run.machine.view(ONE, id).expect("readable").expect("it is live");
+            assert_eq!(run.machine.is_out_of_reach(ONE, &view).expect("readable"), want, "{id}");
+        }
+        let members = run.machine.members_of_account(ONE, "acme").expect("readable");
+        assert_eq!((members.len(), members.contains(&last)), (ACCOUNT_MEMBERS_MAX, false));
+
+        // Whoever has one identifier within reach is reached.
+        run.send(EventKind::Identify, json!({"userId": "u00000", "anonymousId": "d"}));
+        let view = run.view("u00000");
+        assert!(!run.machine.is_out_of_reach(ONE, &view).expect("readable"));
+    }
+
+    #[test]
+    fn looking_at_an_account_keeps_nobody_in_memory_for_others() {
+        let mut run = Run::new();
+        run.send(EventKind::Group, json!({"userId": "a", "groupId": "acme"}));
+        run.send(EventKind::Group, json!({"userId": "b", "groupId": "acme"}));
+        let _activations = run.machine.publish();
+        let (view, b) = (run.view("a"), run.user("b"));
+        let first = run.machine.account_facts(ONE, &view).expect("readable");
+        assert_eq!(first[0].members.len(), 2);
+        assert!(!run.machine.views.contains_key(&(ONE, b)));
+        let again = run.machine.account_facts(ONE, &view).expect("readable");
+        assert!(Arc::ptr_eq(&first[0], &again[0]), "what was found out about it is there for the next");
+        run.send(EventKind::Group, json!({"userId": "b", "groupId": "acme"}));
+        let next = run.machine.account_facts(ONE, &view).expect("readable");
+        assert!(!Arc::ptr_eq(&first[0], &next[0]), "another record begins anew");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::{Machine, ProjectError};
 use crate::codec::Value;
 use crate::key::Key;
 use crate::state::View;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tributary_identity::{GraphRead, ProfileRecord};
 use tributary_model::catalog::{AccountFacts, Catalog, Facts, Person};
@@ -15,10 +16,21 @@ use tributary_model::{Fragment, ProfileId, Timestamp, WorkspaceId};
 
 /// What conditions say of a profile.
 pub(super) struct Judgement {
-    /// Audiences by their places, and whether each holds.
-    pub(super) held: Vec<(usize, bool)>,
+    /// What is found of each audience, by their places.
+    pub(super) held: Vec<Held>,
     /// The earliest time at which one of them may say something else with no event.
     pub(super) due: Option<Timestamp>,
+}
+
+/// What one condition says of a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    /// The audience's place.
+    pub(super) place: usize,
+    /// Whether it holds.
+    pub(super) holds: bool,
+    /// Whether that rests on values beyond a limit.
+    pub(super) is_approximate: bool,
 }
 
 impl Machine {
@@ -107,7 +119,8 @@ impl Machine {
             .map(|(loaded, members)| AccountFacts {
                 traits: &loaded.account.fragment,
                 members,
-                is_cut: loaded.is_cut,
+                is_cut: loaded.is_cut || view.merged.may_lack_accounts(),
+                memo: &loaded.memo,
             })
             .collect();
         let now = self.checkpoint.log_time;
@@ -115,7 +128,8 @@ impl Machine {
         let mut judgement = Judgement { held: Vec::with_capacity(places.len()), due: None };
         for place in places {
             let verdict = active.plan(*place).evaluate(&facts);
-            judgement.held.push((*place, verdict.is_true));
+            let (holds, is_approximate) = (verdict.is_true, verdict.is_approximate);
+            judgement.held.push(Held { place: *place, holds, is_approximate });
             // What is due now was just looked at.
             let due = verdict.due.map(|due| due.max(now.plus_micros(1)));
             judgement.due = earlier(judgement.due, due);
@@ -134,6 +148,9 @@ impl Machine {
         if places.is_empty() {
             return Ok(());
         }
+        if self.is_to_be_settled(workspace, profile)? {
+            return self.take_over(workspace, active, BTreeSet::from([profile]));
+        }
         let Some(view) = self.view(workspace, profile)? else { return Ok(()) };
         let judgement = self.judge(workspace, active, &view, places)?;
         self.change_standing(workspace, active, profile, &view.profile, &judgement)
@@ -150,9 +167,19 @@ impl Machine {
         if places.is_empty() {
             return Ok(());
         }
+        if self.is_to_be_settled(workspace, profile)? {
+            return self.take_over(workspace, active, BTreeSet::from([profile]));
+        }
         let Some(view) = self.passing_view(workspace, profile)? else { return Ok(()) };
         let judgement = self.judge(workspace, active, &view, places)?;
         self.change_standing(workspace, active, profile, &view.profile, &judgement)
+    }
+
+    /// Whether profiles were made again and this one was not settled since: what its members entered with may be on
+    /// another one now.
+    fn is_to_be_settled(&mut self, workspace: WorkspaceId, profile: ProfileId) -> Result<bool, ProjectError> {
+        let evaluating = self.definitions(workspace)?.evaluating.filter(|all| all.is_reconciling);
+        Ok(evaluating.is_some_and(|all| all.after.is_none_or(|after| profile > after)))
     }
 }
 

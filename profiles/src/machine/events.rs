@@ -209,8 +209,10 @@ impl Machine {
         };
         let before = is_searched.then(|| searched_part(&fragment, catalog));
         let changed = Arc::make_mut(&mut fragment);
+        let seen = catalog.keepers().see(event, &sighting);
+        // First, as long as the fragment has what its traits were before.
+        let folded = catalog.keepers().fold_seen(changed, &seen, log_time);
         changed.fold(event, &sighting);
-        let folded = catalog.keepers().fold(changed, event, &sighting, log_time);
         if let Some(before) = before {
             self.index_search(workspace, &resolution.anchor, &before, &fragment)?;
         }
@@ -228,7 +230,7 @@ impl Machine {
         let view = view.filter(|view| !folded.has_cut && holds(view)).map(|mut view| {
             let merged = &mut Arc::make_mut(&mut view).merged;
             merged.fold(event, &sighting);
-            catalog.keepers().fold_merged(merged, event, &sighting, log_time);
+            catalog.keepers().fold_merged(merged, &seen, log_time);
             view
         });
         self.views.insert(id, view);

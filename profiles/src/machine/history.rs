@@ -5,7 +5,9 @@
 //! anchor's node now.
 //!
 //! Only what a step was told to read is read, before anything is changed: a step that can't read the log now can be
-//! taken again. Records that the log has lost are passed over, and the definitions say since when it reaches.
+//! taken again. Records that the log has lost are passed over, and so are those under rules that are forgotten; the
+//! definitions say since when it reaches. That is so too where a step is read again and finds less than it did before:
+//! whatever waits for the reading is evaluated behind it, over what was found.
 
 use super::events::searched_part;
 use super::known::Active;
@@ -70,10 +72,17 @@ impl Machine {
         let Some(reading) = definitions.reading.filter(|reading| reading.next == from && from < to) else {
             return Ok(());
         };
-        let (first, entries) = self.entries(from, to.min(reading.end))?;
-        let lost_before = if first > from { self.arrival_of(first)? } else { None };
         let active = self.active(id)?;
         let workspace = self.graph.workspace(id)?;
+        // Under rules that are forgotten, nobody knows whose an event was.
+        let (mut first, entries) =
+            self.entries(from.max(workspace.knows_rules_from()), to.min(reading.end))?;
+        let mut lost_before = None;
+        if first > from {
+            let arrival = self.arrival_of(first, &entries)?;
+            first = arrival.0;
+            lost_before = Some(arrival.1);
+        }
         let mut made = Made { rules: None, keepers: None };
         for entry in &entries {
             self.fold_back(id, entry, &workspace, (&*active, &*definitions), &mut made)?;
@@ -114,12 +123,22 @@ impl Machine {
         }
     }
 
-    /// When the record of this sequence arrived, if there is one.
-    fn arrival_of(&self, sequence: u64) -> Result<Option<Timestamp>, ProjectError> {
-        let Some(entry) = self.events.read(sequence, 1)?.into_iter().next() else { return Ok(None) };
-        let record =
-            Record::decode(&entry.bytes).map_err(|why| ProjectError::Record(sequence, why.into()))?;
-        Ok(Some(record.envelope.received_at))
+    /// The first record from this sequence on that the log still has, and when it arrived: the log's time, if it has
+    /// none. `entries` are those that were read from there.
+    fn arrival_of(&self, sequence: u64, entries: &[Entry]) -> Result<(u64, Timestamp), ProjectError> {
+        let (mut first, mut entry) = (sequence, entries.first().cloned());
+        while entry.is_none() {
+            match self.events.read(first, 1) {
+                Ok(read) if read.is_empty() => return Ok((first, self.checkpoint.log_time)),
+                Ok(read) => entry = read.into_iter().next(),
+                // Retention went on meanwhile.
+                Err(ReadError::Expired { first: oldest }) if oldest > first => first = oldest,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let bytes = entry.map(|entry| entry.bytes).expect("the loop ends with one");
+        let record = Record::decode(&bytes).map_err(|why| ProjectError::Record(first, why.into()))?;
+        Ok((first, record.envelope.received_at))
     }
 
     fn fold_back(

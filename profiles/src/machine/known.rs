@@ -161,12 +161,28 @@ impl Machine {
             Entry::Occupied(known) => return Ok(known.into_mut()),
             Entry::Vacant(place) => place,
         };
-        let definitions = match self.graph.get(&Key::definitions(id))? {
-            Some(Value::Definitions(definitions)) => definitions,
-            _ => Arc::default(),
+        let counters = self.graph.workspace(id)?;
+        let has_events = counters.projected > 0;
+        let (mut definitions, mut is_changed) = match self.graph.get(&Key::definitions(id))? {
+            Some(Value::Definitions(definitions)) => (definitions, false),
+            // From now on there is an entry: events without one are from before there were any.
+            _ => (Arc::new(DefinitionsState::first(has_events)), !counters.deleted),
         };
-        let catalog = self.state.catalogs().of(id, &definitions);
+        let mut catalog = None;
+        if definitions.lacks_keepers() {
+            let changed = Arc::make_mut(&mut definitions);
+            let defined = Defined::clone(&changed.defined);
+            // The present record's event is folded with these.
+            let other = changed.take_keepers(defined, self.checkpoint.next, has_events);
+            let compiled = self.state.catalogs().of(id, changed);
+            changed.take_audiences(&compiled, &other, counters.profiles);
+            (catalog, is_changed) = (Some(compiled), true);
+        }
+        let catalog = catalog.unwrap_or_else(|| self.state.catalogs().of(id, &definitions));
         let active = Arc::new(Active::new(catalog, &definitions));
-        Ok(place.insert(Known { definitions, active, is_changed: false }))
+        if is_changed {
+            self.stirred.insert(id);
+        }
+        Ok(place.insert(Known { definitions, active, is_changed }))
     }
 }

@@ -33,9 +33,9 @@ mod touched;
 
 pub use results::{CommandResult, CommandResults, RESULTS_MAX};
 pub use ticks::Due;
-pub(crate) use ticks::{READ_RECORDS_MAX, timers_tick};
+pub(crate) use ticks::READ_RECORDS_MAX;
 
-use crate::account::LoadedAccount;
+use crate::account::LoadedAccounts;
 use crate::alarms::Alarms;
 use crate::codec::{Checkpoint, WorkspaceState};
 use crate::graph::{GraphError, WriteGraph};
@@ -129,7 +129,7 @@ pub struct Machine {
     /// Whether the workspaces that the store has were looked at.
     knows_workspaces: bool,
     /// Accounts that the present record's evaluation has looked at. Nothing of them changes after that began.
-    loaded: FxHashMap<(WorkspaceId, Box<str>), LoadedAccount>,
+    loaded: LoadedAccounts,
     /// How many activations the batch had before the present record.
     told_before: usize,
     /// The source of the present record.
@@ -168,7 +168,7 @@ impl Machine {
             upcoming: BTreeMap::new(),
             stirred: BTreeSet::new(),
             knows_workspaces: false,
-            loaded: FxHashMap::default(),
+            loaded: LoadedAccounts::default(),
             told_before: 0,
             source: SourceId(0),
         }
@@ -270,6 +270,7 @@ impl Machine {
     fn apply_version(&mut self, sequence: u64, record: &Record) -> Result<(), ProjectError> {
         let id = record.envelope.workspace;
         let mut workspace = self.graph.take_workspace(id)?;
+        let mut parted = BTreeSet::new();
         let document: Workspace = serde_json::from_slice(&record.payload)
             .map_err(|why| ProjectError::Record(sequence, why.into()))?;
         // A version that was already in force may be recorded again after a crash.
@@ -281,22 +282,28 @@ impl Machine {
             if is_other {
                 workspace.change_rules(sequence, document.identity);
                 self.resolved.clear();
-                self.drop_parted_views(id)?;
+                parted = self.drop_parted_views(id)?;
             }
         }
         self.graph.put_workspace(id, workspace);
-        Ok(())
+        if parted.is_empty() {
+            return Ok(());
+        }
+        // Other traits may be kept back from them now.
+        self.look_at_moves(id, parted)
     }
 
-    /// Views of profiles that were parted hold the rules by which traits are kept back.
-    fn drop_parted_views(&mut self, id: WorkspaceId) -> Result<(), ProjectError> {
+    /// Views of profiles that were parted hold the rules by which traits are kept back. Answers with those profiles.
+    fn drop_parted_views(&mut self, id: WorkspaceId) -> Result<BTreeSet<ProfileId>, ProjectError> {
+        let mut parted = BTreeSet::new();
         let partitions = self.graph.partitions(id)?;
         for node in partitions.iter().flat_map(|partition| partition.sides.iter().flatten()) {
             if let Some(node) = self.graph.node(id, node)? {
                 self.views.insert((id, node.profile), None);
+                parted.insert(node.profile);
             }
         }
-        Ok(())
+        Ok(parted)
     }
 
     fn delete_workspace(&mut self, id: WorkspaceId) -> Result<(), ProjectError> {
@@ -316,6 +323,7 @@ impl Machine {
 
     /// Drops what rests on the records of profiles that were just put. Answers with those profiles.
     fn drop_changed(&mut self) -> BTreeSet<ProfileId> {
+        self.loaded.clear();
         let mut profiles = BTreeSet::new();
         for (workspace, profile) in self.graph.take_changed() {
             self.resolved.changed(workspace, profile);

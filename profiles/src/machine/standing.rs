@@ -1,6 +1,6 @@
 //! Memberships: entering, leaving, what is told of it, and how large audiences are.
 
-use super::evaluate::{Judgement, earlier};
+use super::evaluate::{Held, Judgement, earlier};
 use super::known::Active;
 use super::{Machine, ProjectError};
 use crate::announce::{AudienceTold, Change, identifiers};
@@ -36,11 +36,8 @@ impl Machine {
         judgement: &Judgement,
     ) -> Result<(), ProjectError> {
         let before = self.standing(workspace, profile)?;
-        let is_in = |place: usize| {
-            before.as_ref().is_some_and(|before| before.memberships.contains_key(&active.plan(place).id))
-        };
-        let changes: Vec<(usize, bool)> =
-            judgement.held.iter().copied().filter(|(place, holds)| is_in(*place) != *holds).collect();
+        let changes: Vec<Held> =
+            judgement.held.iter().copied().filter(|held| differs(before.as_deref(), active, held)).collect();
         let timer = before.as_ref().and_then(|before| before.timer);
         let next_timer = earlier(timer, judgement.due);
         if changes.is_empty() && next_timer == timer {
@@ -48,11 +45,15 @@ impl Machine {
         }
         let mut after = before.as_deref().cloned().unwrap_or_default();
         after.timer = next_timer;
-        for (place, enters) in changes {
+        for Held { place, holds, is_approximate } in changes {
             let plan = active.plan(place);
             let key = Key::member(workspace, plan.id, profile);
-            if enters {
-                let membership = self.new_membership(identifiers(live).into());
+            if let Some(membership) = after.memberships.get_mut(&plan.id).filter(|_| holds) {
+                membership.is_approximate = is_approximate;
+                self.graph.put(key, Value::Member(Arc::new(membership.clone())));
+            } else if holds {
+                let entered = self.new_membership(identifiers(live).into());
+                let membership = Membership { is_approximate, ..entered };
                 self.tell_change(workspace, &plan.key, profile, Change::Entered, &membership.identifiers);
                 self.graph.put(key, Value::Member(Arc::new(membership.clone())));
                 after.memberships.insert(plan.id, membership);
@@ -69,7 +70,8 @@ impl Machine {
 
     /// That of a profile that enters now.
     pub(super) fn new_membership(&self, identifiers: Arc<[Identifier]>) -> Membership {
-        Membership { since: self.checkpoint.log_time, sequence: self.checkpoint.next, identifiers }
+        let (since, sequence) = (self.checkpoint.log_time, self.checkpoint.next);
+        Membership { since, sequence, identifiers, is_approximate: false }
     }
 
     /// Sets what a profile is in, and its timer.
@@ -197,6 +199,14 @@ impl Machine {
             definitions.leaving.retain(|leaving| leaving.id != audience);
             definitions.go_on(catalog, profiles);
         })
+    }
+}
+
+/// Whether what was found is not what is known.
+fn differs(before: Option<&Standing>, active: &Active, found: &Held) -> bool {
+    match before.and_then(|before| before.memberships.get(&active.plan(found.place).id)) {
+        Some(known) => !found.holds || known.is_approximate != found.is_approximate,
+        None => found.holds,
     }
 }
 

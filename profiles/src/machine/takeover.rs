@@ -9,7 +9,11 @@
 //!   came to it from a profile that stays a member leaves with one exit.
 //!
 //! Exits are told before entries, in the order of profile ids. An audience that is not evaluated stands still: what was
-//! in it stays in it, under whatever profile it is on now.
+//! in it stays in it, under whatever profile it is on now. So a membership that is parted is one on each side, and what
+//! was told of each is on it when the audience is evaluated again.
+//!
+//! After a rebuild profiles are settled one after the other. One that an event met before its turn may have entered
+//! with identifiers that another's membership still has: an exit leaves those out.
 
 use super::evaluate::earlier;
 use super::known::Active;
@@ -31,21 +35,27 @@ struct Party {
 }
 
 /// A live one, and what is said of it.
+#[derive(Default)]
 pub(super) struct Side {
     /// Its identifiers of today.
     pub(super) identifiers: BTreeSet<Identifier>,
     /// The places of the audiences that hold of it, ascending.
     held: Vec<usize>,
+    /// Those of them that rest on values beyond a limit.
+    approximate: Vec<usize>,
     due: Option<Timestamp>,
 }
 
 /// The profiles that changed, and how they hang together.
+#[derive(Default)]
 pub(super) struct Sides {
     pub(super) live: BTreeMap<ProfileId, Side>,
     /// The live profile that each of the others was merged into; those without one are gone.
     pub(super) heirs: BTreeMap<ProfileId, ProfileId>,
     /// On which of the live ones an identifier is.
     pub(super) owners: BTreeMap<Identifier, ProfileId>,
+    /// Whether profiles were made again, and are not all settled.
+    pub(super) are_made_again: bool,
 }
 
 /// What becomes of one audience.
@@ -102,7 +112,14 @@ impl Machine {
             let outcome = match place {
                 Some(place) => {
                     let enters = |identifiers| self.new_membership(identifiers);
-                    settle(&sides, &before, |side| side.held.binary_search(&place).is_ok(), enters)
+                    let holds = |side: &Side| side.held.binary_search(&place).is_ok();
+                    let mut outcome = settle(&sides, &before, holds, enters);
+                    for (profile, membership) in &mut outcome.after {
+                        let side = sides.live.get(profile);
+                        membership.is_approximate =
+                            side.is_some_and(|side| side.approximate.binary_search(&place).is_ok());
+                    }
+                    outcome
                 }
                 None => stand_still(&sides, &before),
             };
@@ -181,19 +198,28 @@ impl Machine {
         active: &Active,
         parties: &BTreeMap<ProfileId, Party>,
     ) -> Result<Sides, ProjectError> {
-        let mut sides = Sides { live: BTreeMap::new(), heirs: BTreeMap::new(), owners: BTreeMap::new() };
+        let evaluating = self.definitions(workspace)?.evaluating;
+        let are_made_again = evaluating.is_some_and(|evaluating| evaluating.is_reconciling);
+        let mut sides = Sides { are_made_again, ..Sides::default() };
         for (id, party) in parties {
             match &party.record {
                 Some(ProfileRecord::Live(live)) => {
                     let identifiers: BTreeSet<Identifier> = identifiers(live).into_iter().collect();
                     sides.owners.extend(identifiers.iter().map(|known| (known.clone(), *id)));
-                    let mut side = Side { identifiers, held: Vec::new(), due: None };
-                    if !active.all.is_empty()
-                        && let Some(view) = self.view(workspace, *id)?
-                    {
+                    let mut side = Side { identifiers, ..Side::default() };
+                    let view = if active.all.is_empty() {
+                        None
+                    } else if are_made_again {
+                        self.passing_view(workspace, *id)?
+                    } else {
+                        self.view(workspace, *id)?
+                    };
+                    if let Some(view) = view {
                         let judgement = self.judge(workspace, active, &view, &active.all)?;
-                        side.held =
-                            judgement.held.iter().filter(|(_, holds)| *holds).map(|(at, _)| *at).collect();
+                        for held in judgement.held.iter().filter(|held| held.holds) {
+                            side.held.push(held.place);
+                            side.approximate.extend(held.is_approximate.then_some(held.place));
+                        }
                         side.due = judgement.due;
                     }
                     sides.live.insert(*id, side);
@@ -279,6 +305,7 @@ pub(super) fn settle(
 ) -> Outcome {
     let (mut pools, gone) = pools(sides, before);
     let mut arrived = part(sides, &mut pools, &holds);
+    let spoken_for = spoken_for(sides, &pools, &holds);
     let mut outcome = Outcome { ended: gone.len() as u64, ..Outcome::default() };
     outcome.exits.extend(gone.into_iter().map(|(profile, membership)| (profile, membership.identifiers)));
     for (profile, side) in &sides.live {
@@ -306,8 +333,27 @@ pub(super) fn settle(
         };
         outcome.after.insert(*profile, membership);
     }
+    if !spoken_for.is_empty() {
+        outcome.exits.retain_mut(|(_, identifiers)| {
+            let is_free = |told: &&Identifier| !spoken_for.contains(*told);
+            *identifiers = identifiers.iter().filter(is_free).cloned().collect();
+            !identifiers.is_empty()
+        });
+    }
     outcome.exits.sort_by_key(|(profile, _)| *profile);
     outcome
+}
+
+/// What members that stay were told of with, where others that leave may have been, too.
+fn spoken_for(
+    sides: &Sides,
+    pools: &BTreeMap<ProfileId, Pool>,
+    holds: &impl Fn(&Side) -> bool,
+) -> BTreeSet<Identifier> {
+    let stays = |profile: &ProfileId| sides.are_made_again && sides.live.get(profile).is_some_and(holds);
+    let staying =
+        pools.iter().filter(|(profile, _)| stays(profile)).filter_map(|(_, pool)| pool.own.as_ref());
+    staying.flat_map(|membership| membership.identifiers.iter().cloned()).collect()
 }
 
 /// Takes identifiers that are on another of the profiles now out of memberships that stay. Answers with where they are.
@@ -341,19 +387,46 @@ fn part(
     arrived
 }
 
-/// What becomes of an audience that is not evaluated: whoever took a membership over has it.
+/// What becomes of an audience that is not evaluated: whoever has what was told of a member is in it. A live one that
+/// was in it stays in it, whatever is left of what was told.
 pub(super) fn stand_still(sides: &Sides, before: &BTreeMap<ProfileId, Membership>) -> Outcome {
     let (pools, gone) = pools(sides, before);
     let mut outcome = Outcome::default();
-    outcome.after.extend(gone);
-    for (profile, pool) in pools {
-        let mut all = pool.own.into_iter().chain(pool.others);
-        if let Some(first) = all.next() {
-            let more = all.flat_map(|membership| membership.identifiers.to_vec()).collect();
-            outcome.after.insert(profile, united(first, more));
+    let mut moved: Vec<(ProfileId, Membership)> = Vec::new();
+    let on_live = pools.into_iter().flat_map(|(profile, pool)| {
+        pool.own.into_iter().chain(pool.others).map(move |membership| (profile, membership))
+    });
+    for (holder, membership) in on_live.chain(gone) {
+        let mut parts: BTreeMap<ProfileId, BTreeSet<Identifier>> = BTreeMap::new();
+        if sides.live.contains_key(&holder) {
+            parts.entry(holder).or_default();
+        }
+        for told in membership.identifiers.iter() {
+            let owner = sides.owners.get(told).copied().unwrap_or(holder);
+            parts.entry(owner).or_default().insert(told.clone());
+        }
+        for (owner, told) in parts {
+            let part = Membership { identifiers: told.into_iter().collect(), ..membership.clone() };
+            if owner == holder {
+                add(&mut outcome.after, owner, part);
+            } else {
+                moved.push((owner, part));
+            }
         }
     }
+    for (owner, part) in moved {
+        add(&mut outcome.after, owner, part);
+    }
     outcome
+}
+
+/// Adds what was told of a profile to what is known of it.
+fn add(memberships: &mut BTreeMap<ProfileId, Membership>, profile: ProfileId, more: Membership) {
+    let all = match memberships.remove(&profile) {
+        Some(known) => united(known, more.identifiers.iter().cloned().collect()),
+        None => more,
+    };
+    memberships.insert(profile, all);
 }
 
 /// A membership with more identifiers.

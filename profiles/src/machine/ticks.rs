@@ -3,8 +3,9 @@
 //! A tick says which step it takes. One that does not begin where the work stands is passed over: the same step was
 //! taken before, or something else has begun. So it does no harm that one is in the log twice, or that it comes late.
 
-use super::timers::TIMERS_MAX;
+use super::known::Active;
 use super::{Machine, ProjectError};
+use crate::account::ACCOUNT_MEMBERS_MAX;
 use crate::codec::Value;
 use crate::definitions::DefinitionsState;
 use crate::key::{Key, Tag};
@@ -21,10 +22,14 @@ use tributary_model::{ProfileId, Record, Timestamp, WorkspaceId};
 pub(crate) const READ_RECORDS_MAX: u64 = 2000;
 /// How many profiles one step evaluates at most.
 const EVALUATED_MAX: usize = 500;
-/// How many evaluations of an audience for a profile one step should have at most.
+/// How many evaluations of an audience for a person one step should have at most.
 const VERDICTS_MAX: usize = 20_000;
 /// How many profiles one step has at least, however many audiences there are.
-const PROFILES_MIN: usize = 50;
+const PROFILES_MIN: usize = 20;
+/// How many timers one tick takes at least, however many audiences change by time alone.
+const TIMERS_MIN: usize = 50;
+/// How many timers one tick takes at most.
+const TIMERS_MAX: usize = 1000;
 /// How many members one step makes leave.
 const LEFT_MAX: u32 = 500;
 
@@ -91,6 +96,15 @@ impl Machine {
         Ok(Due { timer: timers.min(), work })
     }
 
+    /// The tick that takes timers of a workspace.
+    ///
+    /// # Errors
+    /// If the state fails.
+    pub(crate) fn timers_tick(&mut self, id: WorkspaceId) -> Result<Tick, ProjectError> {
+        let active = self.active(id)?;
+        Ok(Tick::Timers { max: profiles_of_step(&active, &active.timed, TIMERS_MIN, TIMERS_MAX) })
+    }
+
     /// The version of a workspace that is in force.
     ///
     /// # Errors
@@ -118,7 +132,15 @@ impl Machine {
             let definitions = self.current_definitions(id)?;
             let timer = self.next_timer(id)?;
             let reads_from = definitions.reading.map(|reading| reading.next);
-            match work_of(&definitions) {
+            let max = match definitions.evaluating {
+                Some(evaluating) => {
+                    let active = self.active(id)?;
+                    let places = if evaluating.is_reconciling { &active.all } else { &active.new };
+                    profiles_of_step(&active, places, PROFILES_MIN, EVALUATED_MAX)
+                }
+                None => 0,
+            };
+            match work_of(&definitions, max) {
                 None if timer.is_none() => self.upcoming.remove(&id),
                 work => self.upcoming.insert(id, Upcoming { timer, work, reads_from }),
             };
@@ -133,7 +155,7 @@ impl Machine {
         }
         Ok(match self.graph.get(&Key::definitions(id))? {
             Some(Value::Definitions(definitions)) => definitions,
-            _ => Arc::default(),
+            _ => Arc::new(DefinitionsState::first(self.graph.workspace(id)?.projected > 0)),
         })
     }
 
@@ -164,19 +186,19 @@ impl Machine {
             return Ok(());
         };
         let active = self.active(id)?;
-        let (page, is_last) = self.next_profiles(id, after, max as usize, evaluating.is_reconciling)?;
+        // An audience that stood still may have members whose profiles are no more.
+        let with_gone = evaluating.is_reconciling || !active.new.is_empty();
+        let (page, is_last) = self.next_profiles(id, after, max as usize, with_gone)?;
         let mut done = 0;
         for (profile, live) in &page {
             done += u64::from(live.is_some());
             if let Some(live) = live.as_ref().filter(|_| evaluating.is_indexing) {
                 self.index_profile(id, live)?;
             }
-            if evaluating.is_reconciling {
-                if live.is_some() || self.standing(id, *profile)?.is_some() {
-                    self.take_over(id, &active, BTreeSet::from([*profile]))?;
-                }
-            } else if live.is_some() {
+            if live.is_some() && !evaluating.is_reconciling {
                 self.evaluate_passing(id, &active, *profile, &active.new)?;
+            } else if live.is_some() || self.standing(id, *profile)?.is_some() {
+                self.take_over(id, &active, BTreeSet::from([*profile]))?;
             }
         }
         let last = page.last_key_value().map(|(profile, _)| *profile);
@@ -228,23 +250,24 @@ impl Machine {
 /// Profiles by their ids, those that are live with what they are.
 type Page = BTreeMap<ProfileId, Option<Arc<LiveProfile>>>;
 
-/// The next step of work that a workspace's definitions wait for.
-fn work_of(definitions: &DefinitionsState) -> Option<Tick> {
+/// How many profiles a step takes that evaluates these audiences for each. One that asks for accounts may look at all the
+/// people of one.
+fn profiles_of_step(active: &Active, places: &[usize], min: usize, max: usize) -> u32 {
+    let of_accounts = places.iter().filter(|place| active.plan(**place).needs_accounts).count();
+    let people = places.len() + of_accounts * ACCOUNT_MEMBERS_MAX;
+    u32::try_from((VERDICTS_MAX / people.max(1)).clamp(min, max)).unwrap_or(u32::MAX)
+}
+
+/// The next step of work that a workspace's definitions wait for. One that evaluates profiles takes so many.
+fn work_of(definitions: &DefinitionsState, max: u32) -> Option<Tick> {
     if !definitions.leaving.is_empty() {
         return Some(Tick::Leave { after: None, max: LEFT_MAX });
     }
     if let Some(evaluating) = definitions.evaluating {
-        let audiences = definitions.audiences.len().max(1);
-        let max = (VERDICTS_MAX / audiences).clamp(PROFILES_MIN, EVALUATED_MAX);
-        return Some(Tick::Evaluate { after: evaluating.after, max: u32::try_from(max).unwrap_or(u32::MAX) });
+        return Some(Tick::Evaluate { after: evaluating.after, max });
     }
     definitions.reading.map(|reading| {
         let to = reading.next.saturating_add(READ_RECORDS_MAX).min(reading.end);
         Tick::ReadLog { from: reading.next, to }
     })
-}
-
-/// The tick that takes timers of a workspace.
-pub(crate) fn timers_tick() -> Tick {
-    Tick::Timers { max: u32::try_from(TIMERS_MAX).unwrap_or(u32::MAX) }
 }

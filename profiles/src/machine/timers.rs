@@ -18,9 +18,6 @@ use tributary_model::{ProfileId, Timestamp, WorkspaceId};
 /// How many timers of a workspace are read into memory at once; there are twice as many at most.
 const PAGE: usize = 10_000;
 
-/// How many timers one tick takes at most.
-pub(super) const TIMERS_MAX: usize = 1000;
-
 /// A timer: when it is due, and whose it is.
 type Timer = (Timestamp, ProfileId);
 

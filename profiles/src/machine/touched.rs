@@ -3,8 +3,10 @@
 use super::known::Active;
 use super::{Machine, ProjectError};
 use crate::account::GroupChange;
+use crate::codec::Value;
+use crate::key::Key;
 use std::collections::{BTreeMap, BTreeSet};
-use tributary_identity::Resolution;
+use tributary_identity::{GraphRead, Resolution};
 use tributary_model::{ProfileId, WorkspaceId};
 
 /// What an event changed.
@@ -82,19 +84,46 @@ impl Machine {
         }
         let traits: Vec<&str> = touched.traits.iter().map(String::as_str).collect();
         let mut own = catalog.touched(&traits, &touched.keepers);
-        let mut through = catalog.touched_through_accounts(&traits, &touched.keepers);
+        let through = catalog.touched_through_accounts(&traits, &touched.keepers);
         if resolution.created {
             own.extend(&active.of_nobody);
         }
         if touched.changed.contains(&person) {
             // It has an identifier more.
             own.extend(&active.of_users);
-            through.extend(active.of_users.iter().filter(|place| active.plan(**place).needs_accounts));
+            if self.brings_fragment(id, resolution)? {
+                own.extend(&active.all);
+                self.add_fellows(id, &touched.changed, &active.of_accounts, wanted)?;
+            }
+        }
+        own.extend(self.out_of_reach(id, active, person)?);
+        if own.is_empty() && through.is_empty() {
+            return Ok(());
         }
         let through = active.only(through);
         self.add_fellows(id, &BTreeSet::from([person]), &through, wanted)?;
         wanted.entry(person).or_default().extend(own);
         Ok(())
+    }
+
+    /// Whether an identifier that an event brought has been somebody's before: a rebuild left it out under rules that did
+    /// not declare it, and what is known by it comes with it.
+    fn brings_fragment(&mut self, id: WorkspaceId, resolution: &Resolution) -> Result<bool, ProjectError> {
+        let sequence = self.checkpoint.next;
+        for key in &resolution.kept {
+            let node = self.graph.node(id, key)?;
+            if node.is_none_or(|node| node.first.position.sequence != sequence) {
+                continue;
+            }
+            // The event itself is folded into the anchor's.
+            let own = u64::from(*key == resolution.anchor);
+            if let Some(Value::Fragment(fragment)) = self.graph.get(&Key::fragment(id, key))?
+                && fragment.events() > own
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Adds these audiences for everybody who shares an account with one of these profiles.

@@ -169,6 +169,7 @@ impl Projector {
             options.entry_cache_bytes,
             options.view_cache_bytes,
         ));
+        state.columns().limit(options.columns_bytes_max);
         state.set_log_time(generation.checkpoint.log_time);
         let (progress_sender, progress) = watch::channel(Progress::default());
         let (requests, request_receiver) = sync_channel(4);

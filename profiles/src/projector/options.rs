@@ -21,6 +21,8 @@ pub struct ProjectorOptions {
     pub resolution_cache_bytes: u64,
     /// The cache of merged views, in bytes (about).
     pub view_cache_bytes: u64,
+    /// What the column index takes in memory for all workspaces together, in bytes (about).
+    pub columns_bytes_max: u64,
     /// How long after a checkpoint the next one is due.
     pub checkpoint_interval: Duration,
     /// How many changed entries make a checkpoint due at once.
@@ -46,6 +48,7 @@ impl ProjectorOptions {
             entry_cache_bytes: 128 << 20,
             resolution_cache_bytes: 64 << 20,
             view_cache_bytes: 16 << 20,
+            columns_bytes_max: 512 << 20,
             checkpoint_interval: Duration::from_secs(1),
             checkpoint_entries: 50_000,
             index_interval: Duration::from_secs(10),

@@ -6,7 +6,7 @@
 
 use super::ProjectorError;
 use super::run::{IDLE, Run};
-use crate::machine::{READ_RECORDS_MAX, timers_tick};
+use crate::machine::READ_RECORDS_MAX;
 use crate::metrics;
 use std::future::poll_fn;
 use std::sync::atomic::Ordering;
@@ -62,7 +62,8 @@ impl Run {
         match (timer, due.work) {
             (Some((_, workspace)), _) if timers_turn => {
                 self.ticking.were_timers = true;
-                self.append_tick(workspace, &timers_tick())?;
+                let tick = self.machine.timers_tick(workspace)?;
+                self.append_tick(workspace, &tick)?;
             }
             (_, Some((workspace, tick))) => {
                 self.ticking.were_timers = false;

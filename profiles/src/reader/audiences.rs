@@ -5,10 +5,11 @@ use crate::codec::Value;
 use crate::definitions::{DefinitionsState, Stage};
 use crate::key::{Key, Tag, audience_prefix};
 use crate::standing::{Membership, SizeRow, hour_of, start_of_hour};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 use tributary_model::catalog::Catalog;
-use tributary_model::{AudienceId, ProfileId, Timestamp, WorkspaceId};
+use tributary_model::{AudienceId, ComputedTraitId, ProfileId, Timestamp, WorkspaceId};
 
 /// How many sizes are read at a time.
 const PAGE: usize = 1024;
@@ -41,6 +42,28 @@ impl AudienceStatus {
         let leaving = definitions.leaving.iter().find(|leaving| leaving.id == id)?;
         let (stage, size) = (Stage::Leaving, leaving.left);
         Some(Self { stage, done: 0, total: size, since: None, size, problem: None })
+    }
+}
+
+/// How a computed trait stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ComputedStatus {
+    /// How far it is: [`Stage::Waiting`], [`Stage::Reading`] or [`Stage::Live`].
+    pub stage: Stage,
+    /// How many events of the log are read for it.
+    pub done: u64,
+    /// How many there are to read.
+    pub total: u64,
+    /// When the first of the events arrived that it knows; `None` if it knows all there ever were.
+    pub since: Option<Timestamp>,
+}
+
+impl ComputedStatus {
+    /// That of what rests on a keeper; `None` if there is none of this number.
+    fn of(definitions: &DefinitionsState, keeper: u32) -> Option<Self> {
+        let (stage, since) = definitions.keeper_stage(keeper)?;
+        let (done, total) = progress(definitions, stage);
+        Some(Self { stage, done, total, since })
     }
 }
 
@@ -99,6 +122,39 @@ impl ProfileReader {
         let plan = catalog.audiences().iter().find(|plan| plan.id == id);
         let problem = plan.and_then(|plan| plan.problem.clone());
         Ok(AudienceStatus::of(&definitions, id, problem))
+    }
+
+    /// How a computed trait stands; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the state can't be read.
+    pub fn computed_status(
+        &self,
+        workspace: WorkspaceId,
+        id: ComputedTraitId,
+    ) -> Result<Option<ComputedStatus>, LookupError> {
+        let definitions = self.definitions(workspace)?;
+        let catalog = self.state.catalogs().of(workspace, &definitions);
+        let plan = catalog.computed().iter().find(|plan| plan.id == id);
+        Ok(plan.and_then(|plan| ComputedStatus::of(&definitions, plan.keeper)))
+    }
+
+    /// The keepers that lack events: what rests on them is approximate.
+    ///
+    /// # Errors
+    /// If the state can't be read.
+    pub fn unfilled(&self, workspace: WorkspaceId) -> Result<BTreeSet<u32>, LookupError> {
+        Ok(self.definitions(workspace)?.unfilled())
+    }
+
+    /// The audiences that were deleted and still have members, by their keys, and how many have yet to leave; those
+    /// whose members leave first before the others.
+    ///
+    /// # Errors
+    /// If the state can't be read.
+    pub fn leaving(&self, workspace: WorkspaceId) -> Result<Vec<(String, u64)>, LookupError> {
+        let definitions = self.definitions(workspace)?;
+        Ok(definitions.leaving.iter().map(|leaving| (leaving.key.clone(), leaving.left)).collect())
     }
 
     /// The members of an audience behind a profile, so many at most, in the order of their ids: who stays a member
@@ -180,7 +236,7 @@ impl ProfileReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definitions::{AudienceState, Evaluating, LeavingAudience, Reading};
+    use crate::definitions::{AudienceState, Evaluating, KeeperState, LeavingAudience, Reading};
 
     #[test]
     fn a_status_tells_how_much_of_its_stage_is_done() {
@@ -227,5 +283,30 @@ mod tests {
         }
         definitions.reading = Some(Reading { next: 0, end: 300, from: 0 });
         assert_eq!(of(&definitions, 2), Some((Stage::Reading, 0, 0, 7)), "it has not begun");
+    }
+
+    #[test]
+    fn what_is_computed_is_as_far_as_its_keeper() {
+        let since = Some(Timestamp::from_micros(1));
+        let keeper =
+            |number, added, is_filled| KeeperState { number, hash: [0; 16], added, is_filled, since };
+        let definitions = DefinitionsState {
+            keepers: vec![keeper(1, 100, true), keeper(2, 300, false), keeper(3, 400, false)],
+            reading: Some(Reading { next: 150, end: 300, from: 100 }),
+            ..DefinitionsState::default()
+        };
+        let cases = [
+            (1, Some((Stage::Live, 0, 0))),
+            (2, Some((Stage::Reading, 50, 200))),
+            (3, Some((Stage::Waiting, 0, 0))),
+            (4, None),
+        ];
+        for (number, want) in cases {
+            let status = ComputedStatus::of(&definitions, number);
+            let got = status.map(|status| (status.stage, status.done, status.total));
+            assert_eq!(got, want, "{number}");
+            assert!(status.is_none_or(|status| status.since == since), "{number}");
+        }
+        assert_eq!(definitions.unfilled(), BTreeSet::from([2, 3]));
     }
 }

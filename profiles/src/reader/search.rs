@@ -10,6 +10,7 @@ use crate::searched::forms;
 use crate::state::View;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustc_hash::FxHashMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use tributary_model::command::Who;
@@ -18,7 +19,7 @@ use tributary_model::{Identifier, Namespace, NodeKey, ProfileId, WorkspaceId};
 /// The longest text that is searched for, in bytes. Of values of traits, the first
 /// [`SEARCHED_BYTES_MAX`](crate::key::SEARCHED_BYTES_MAX) count.
 pub const QUERY_BYTES_MAX: usize = Identifier::BYTES_MAX;
-/// How many entries are walked over for a page; one that has met so many ends early.
+/// How many entries are looked at for a page, those of the profiles that they lead to included; one that has met so many ends early.
 const SCAN_MAX: usize = 5000;
 /// How many entries are read at a time.
 const PAGE: usize = 256;
@@ -179,7 +180,7 @@ impl ProfileReader {
         page: &mut Page,
     ) -> Result<(), LookupError> {
         let begun = behind.as_ref().and_then(|key| key.search_named()).map(|(name, _, _)| name.to_owned());
-        let mut scanned = 0;
+        let mut walked = Walked::default();
         for name in &search.traits {
             if begun.as_ref().is_some_and(|begun| name < begun) {
                 continue;
@@ -192,13 +193,15 @@ impl ProfileReader {
             loop {
                 let entries = self.state.range(workspace, Tag::Search, from, &prefix, PAGE)?;
                 for (key, _) in &entries {
-                    scanned += 1;
-                    let person = self.led_to(workspace, search, key)?;
-                    let is_full = match person.filter(|person| !named.contains(&person.id)) {
-                        Some(person) => !page.take(person, cursor_of(key)),
-                        None => scanned >= SCAN_MAX && page.stop(cursor_of(key)),
-                    };
-                    if is_full {
+                    walked.entries += 1;
+                    let person = self.led_to(workspace, search, key, &mut walked)?;
+                    if let Some(person) = person.filter(|person| !named.contains(&person.id))
+                        && !page.take(person, cursor_of(key))
+                    {
+                        return Ok(());
+                    }
+                    if walked.entries >= SCAN_MAX {
+                        page.stop(cursor_of(key));
                         return Ok(());
                     }
                 }
@@ -217,11 +220,20 @@ impl ProfileReader {
         workspace: WorkspaceId,
         search: &Search,
         key: &Key,
+        walked: &mut Walked,
     ) -> Result<Option<PersonFound>, LookupError> {
         let Some((name, _, node)) = key.search_named() else { return Ok(None) };
         let Some(found) = self.owner(workspace, &node)? else { return Ok(None) };
         let by = Match::Trait(name.to_owned());
-        let is_first = self.is_first(workspace, search, &found.view, key)?;
+        let is_first = match walked.firsts.get(&found.id) {
+            Some(first) => first.as_ref() == Some(key),
+            None => {
+                let first = self.first_entry(workspace, search, &found.view, walked)?;
+                let is_first = first.as_ref() == Some(key);
+                walked.firsts.insert(found.id, first);
+                is_first
+            }
+        };
         Ok(is_first.then(|| PersonFound { id: found.id, view: found.view, by }))
     }
 
@@ -233,14 +245,14 @@ impl ProfileReader {
         Ok(found.filter(|found| found.view.profile.members.binary_search(node).is_ok()))
     }
 
-    /// Whether this entry is the first of those that lead to a profile and say of it what is so.
-    fn is_first(
+    /// The first of the entries that lead to a profile and say of it what is so.
+    fn first_entry(
         &self,
         workspace: WorkspaceId,
         search: &Search,
         view: &View,
-        key: &Key,
-    ) -> Result<bool, LookupError> {
+        walked: &mut Walked,
+    ) -> Result<Option<Key>, LookupError> {
         for name in &search.traits {
             let Some(value) = view.value(name) else { continue };
             for form in forms(&value).iter().filter(|form| form.starts_with(&search.beginning)) {
@@ -248,17 +260,15 @@ impl ProfileReader {
                 let mut entries: Vec<Key> =
                     members.map(|member| Key::search(workspace, name, form, member)).collect();
                 entries.sort_unstable();
+                walked.entries += entries.len();
                 for entry in entries {
-                    if entry == *key {
-                        return Ok(true);
-                    }
                     if self.state.get(&entry)?.is_some() {
-                        return Ok(false);
+                        return Ok(Some(entry));
                     }
                 }
             }
         }
-        Ok(false)
+        Ok(None)
     }
 }
 
@@ -274,6 +284,15 @@ impl Search {
         let (identifiers, traits) = (identifiers.into_iter().collect(), traits.into_iter().collect());
         Ok(Self { identifiers, traits, beginning: searched_form(text) })
     }
+}
+
+/// What was looked at for a page.
+#[derive(Default)]
+struct Walked {
+    /// How many entries, those included that a profile was asked about.
+    entries: usize,
+    /// The first entry of each profile that was met.
+    firsts: FxHashMap<ProfileId, Option<Key>>,
 }
 
 /// A page that is being filled.
@@ -297,9 +316,8 @@ impl Page {
     }
 
     /// Ends the page behind what was looked at last.
-    fn stop(&mut self, cursor: String) -> bool {
+    fn stop(&mut self, cursor: String) {
         self.stopped = Some(cursor);
-        true
     }
 
     fn end(self) -> People {

@@ -7,7 +7,7 @@ use quick_cache::Weighter;
 use rustc_hash::FxHashMap;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use tributary_identity::{LiveProfile, Partitions};
@@ -17,7 +17,7 @@ use tributary_model::identity_rules::IdentifierReader;
 use tributary_model::keeper::Kept;
 use tributary_model::trail::Trail;
 use tributary_model::workspace::MergePolicy;
-use tributary_model::{Fragment, Identifier, Namespace, ProfileId, Timestamp, WorkspaceId};
+use tributary_model::{AudienceId, Fragment, Identifier, Namespace, ProfileId, Timestamp, WorkspaceId};
 
 /// A profile with its fragments merged: what a read of the profile answers from. Its `Debug` hides what is known of
 /// the person.
@@ -87,6 +87,9 @@ impl View {
         let Some((policy, keeper)) = self.catalog.policy(name) else { return self.told_newest(newest) };
         match self.merged.kept.get(&keeper) {
             Some(Kept::Trait(record)) => {
+                // A fragment that no event has met since the policy began has no record yet.
+                let mut record = record.clone();
+                record.seed(newest);
                 let chosen = record.chosen(policy)?;
                 let json = if *policy == MergePolicy::Union {
                     self.without_hidden(chosen.json)?
@@ -135,6 +138,32 @@ impl View {
             let named = self.rules.identifier(namespace, &text);
             named.is_ok_and(|named| group.binary_search(&named).is_ok())
         })
+    }
+
+    /// What [`View::traits`] has, but what is defined under a name stands for what was sent under it: a trait that
+    /// somebody sent must not pass for a computed one, or for a membership.
+    pub fn sent(&self) -> impl Iterator<Item = (&str, Cow<'_, str>, Cow<'_, TraitValue>)> {
+        let computed = self.catalog.computed().iter().map(|plan| plan.key.as_str());
+        let audiences = self.catalog.audiences().iter().map(|plan| plan.key.as_str());
+        let defined: BTreeSet<&str> = computed.chain(audiences).collect();
+        self.traits().filter(move |(name, ..)| !defined.contains(name))
+    }
+
+    /// All traits, as the profile API shows them: those that were sent, those that are computed, and a `true` for each
+    /// audience that it is a member of.
+    pub fn shown(
+        &self,
+        now: Timestamp,
+        is_member: impl Fn(AudienceId) -> bool,
+    ) -> BTreeMap<&str, Cow<'_, str>> {
+        let mut shown: BTreeMap<&str, Cow<'_, str>> =
+            self.sent().map(|(name, json, _)| (name, json)).collect();
+        for (plan, computed) in self.computed(now) {
+            shown.extend(computed.json.map(|json| (plan.key.as_str(), Cow::Owned(json))));
+        }
+        let plans = self.catalog.audiences().iter().filter(|plan| is_member(plan.id));
+        shown.extend(plans.map(|plan| (plan.key.as_str(), Cow::Borrowed("true"))));
+        shown
     }
 }
 

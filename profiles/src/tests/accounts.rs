@@ -5,10 +5,10 @@ use super::*;
 use crate::account::ACCOUNT_ID_BYTES_MAX;
 use crate::key::Tag;
 use serde_json::{Value, json};
-use tributary_model::RecordKind;
 use tributary_model::activation::ActivationKind;
 use tributary_model::command::{Action, Command};
-use tributary_model::fragment::Sighting;
+use tributary_model::fragment::{ACCOUNTS_MAX, Sighting};
+use tributary_model::{MessageId, RecordKind};
 
 const ONE: WorkspaceId = WorkspaceId(1);
 
@@ -236,6 +236,30 @@ fn a_group_call_of_nobody_makes_an_account_without_people() {
     let too_long = "x".repeat(100_000);
     assert_eq!(reader.account(ONE, &too_long).expect("readable"), None);
     assert_eq!(people(&reader, ONE, &too_long), BTreeSet::new());
+    projector.stop().expect("a clean stop");
+}
+
+#[test]
+fn the_first_accounts_of_a_person_are_kept_and_each_account_lists_the_person() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (events, written) = (Arc::new(MemoryLog::new()), Arc::new(MemoryLog::new()));
+    let group = |number: usize| format!("g{number:03}");
+    let calls = (0..=ACCOUNTS_MAX).rev().map(|number| {
+        let mut record = Record::decode(&call(1, Some(1), None, &group(number))).expect("a record");
+        let message_id = format!("m{number}");
+        record.envelope.message_id = Some(MessageId::parse(&message_id).expect("a message id"));
+        let mut body: Value = serde_json::from_slice(&record.payload).expect("an event");
+        body["messageId"] = message_id.into();
+        record.payload = body.to_string().into();
+        record.encode()
+    });
+    append(&*events, calls.collect());
+    let (projector, reader) = running(directory.path(), &events, &written);
+    let people_of_last = people(&reader, ONE, &group(ACCOUNTS_MAX));
+    let id = people_of_last.first().expect("the account lists the person").to_string();
+    let view = reader.find(ONE, "profile_id", &id).expect("readable").expect("it is live").view;
+    let accounts: Vec<String> = reader.accounts_of(ONE, &view).into_iter().map(|(group, _)| group).collect();
+    assert_eq!(accounts, (0..ACCOUNTS_MAX).map(group).collect::<Vec<_>>());
     projector.stop().expect("a clean stop");
 }
 

@@ -241,6 +241,7 @@ impl World {
             condition,
             include_anonymous: is_anonymous(at),
             visible: self.events.bounds().end,
+            draft: None,
         }
     }
 

@@ -1,9 +1,11 @@
 //! Audiences by hand: who enters and leaves when, what is told of it; and that restarts change nothing.
 
 mod driver;
+mod lost;
 mod restarts;
 
 use super::*;
+use crate::codec::Value;
 use crate::definitions::Stage;
 use crate::key::{Tag, audience_prefix};
 use crate::machine::Due;
@@ -274,6 +276,56 @@ fn a_broken_audience_stands_still() {
     driver.define(vec![audience(9, "repeat", "event(\"Order Completed\")"), depends()]);
     driver.settle();
     assert_eq!(driver.told(), ["+repeat anonymous_id:d1 user_id:u1", "-depends user_id:u1"]);
+}
+
+/// Who is parted while an audience stands still leaves with what was told of the part, and nobody else's.
+#[test]
+fn what_was_told_is_parted_also_while_an_audience_stands_still() {
+    let mut driver = Driver::new();
+    let depends = || audience(8, "depends", "audience(\"repeat\") and not event(\"Returned\")");
+    driver.define(vec![repeat(), depends()]);
+    for device in ["d1", "d1", "d2", "d2"] {
+        driver.send(EventKind::Track, json!({"anonymousId": device, "event": "Order Completed"}));
+    }
+    driver.send(EventKind::Identify, json!({"userId": "u1", "anonymousId": "d1"}));
+    driver.send(EventKind::Identify, json!({"userId": "u1", "anonymousId": "d2"}));
+    driver.define(vec![depends()]);
+    driver.settle();
+    let _before = driver.told();
+    driver.command(Action::Unmerge {
+        who: Who::Identifier(identifier(Namespace::USER_ID, "u1")),
+        target: UnmergeTarget::Identifier(identifier(Namespace::ANONYMOUS_ID, "d2")),
+        retake: false,
+    });
+    assert_eq!((driver.told(), driver.members(8).len()), (Vec::new(), 2), "a part of a member stays in it");
+    driver.send(EventKind::Track, json!({"anonymousId": "d2", "event": "Returned"}));
+    driver.define(vec![audience(9, "repeat", "event(\"Order Completed\")"), depends()]);
+    driver.settle();
+    let told = driver.told();
+    let depends: Vec<&String> = told.iter().filter(|told| told.contains("depends")).collect();
+    assert_eq!(depends, ["-depends anonymous_id:d2"]);
+    assert_eq!(driver.members(8).len(), 1);
+}
+
+/// A limit that a membership rests on is kept with it, and nobody is told when that changes.
+#[test]
+fn a_membership_says_whether_it_is_approximate() {
+    let mut driver = Driver::new();
+    let condition = "unique_count(event(\"Seen\").properties.x) >= 1000";
+    driver.define(vec![audience(1, "many", condition)]);
+    let mut found = Vec::new();
+    for count in 1..=1001 {
+        driver.send(EventKind::Track, json!({"userId": "u1", "event": "Seen", "properties": {"x": count}}));
+        if count >= 1000 {
+            let rows = driver.open().state.range(ONE, Tag::Member, Bound::Unbounded, &[], 10);
+            for (_, value) in rows.expect("readable") {
+                let Value::Member(membership) = value else { panic!("a member") };
+                found.push(membership.is_approximate);
+            }
+        }
+    }
+    assert_eq!(found, [false, true]);
+    assert_eq!((driver.told(), driver.members(1).len()), (vec!["+many user_id:u1".to_owned()], 1));
 }
 
 #[test]

@@ -12,12 +12,10 @@ use tributary_model::condition::Condition;
 use tributary_model::{Workspace, WorkspaceId};
 use utoipa::ToSchema;
 
-use super::audiences::read_definition;
-use super::edit::invalid;
+use super::audiences::{read_definition, unusable};
 use super::error::ApiError;
 use super::identity::wait_seconds;
 use super::outside::{OutsideError, PreviewState};
-use crate::workspaces::Fault;
 
 /// A condition to be tried.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -41,7 +39,7 @@ impl AudiencePreviewNew {
         wait_seconds(self.wait_seconds)
     }
 
-    /// What is to be tried, in a workspace.
+    /// What is to be tried, in a workspace. Reading a condition takes a while: this is no work for a thread of requests.
     ///
     /// # Errors
     /// If the condition can't be read, or names what is not there.
@@ -49,11 +47,10 @@ impl AudiencePreviewNew {
         let condition = read_definition(&self.definition)?;
         let defined = Arc::new(Defined::of(workspace));
         let include_anonymous = self.include_anonymous.unwrap_or(false);
-        if let Err(message) = Draft::new(&defined, &condition, include_anonymous) {
-            let fault = Fault { place: "definition".to_owned(), at: None, hint: None };
-            return Err(invalid(format!("`definition`: {message}")).at(fault).into());
-        }
-        Ok(AudiencePreviewOrder { workspace: workspace.id, defined, condition, include_anonymous })
+        let draft = Draft::new(&defined, &condition, include_anonymous)
+            .map_err(|message| unusable(workspace, &self.definition, &condition, message))?;
+        let draft = Arc::new(draft);
+        Ok(AudiencePreviewOrder { workspace: workspace.id, defined, condition, include_anonymous, draft })
     }
 }
 
@@ -68,6 +65,8 @@ pub struct AudiencePreviewOrder {
     pub condition: Condition,
     /// Whether profiles without a `user_id` count.
     pub include_anonymous: bool,
+    /// The condition, compiled.
+    pub draft: Arc<Draft>,
 }
 
 /// A preview that is done.

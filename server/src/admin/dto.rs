@@ -8,7 +8,7 @@ use tributary_model::workspace::{ApiToken, Destination, IdentityRules, Scope, So
 use utoipa::ToSchema;
 
 use super::audiences::bodies::{
-    AudienceDefinition, AudiencePut, ComputedTraitPut, ComputedTraitView, TraitRulesBody,
+    AudienceDefinition, AudiencePut, ComputedTraitDefinition, ComputedTraitPut, TraitRulesBody,
 };
 use super::audiences::shown_trait_rules;
 use super::identity::RulesBody;
@@ -320,7 +320,7 @@ pub struct Document {
     #[schema(value_type = RulesBody)]
     pub identity: IdentityRules,
     /// What is computed from the events of a profile.
-    pub computed_traits: Vec<ComputedTraitView>,
+    pub computed_traits: Vec<ComputedTraitDefinition>,
     /// Who belongs together.
     pub audiences: Vec<AudienceDefinition>,
     /// How the values of traits are chosen and found.
@@ -334,7 +334,7 @@ impl Document {
             sources: workspace.sources.iter().map(SourceView::of).collect(),
             destinations: workspace.destinations.iter().map(DestinationView::of).collect(),
             identity: workspace.identity.clone(),
-            computed_traits: workspace.computed_traits.iter().map(ComputedTraitView::of).collect(),
+            computed_traits: workspace.computed_traits.iter().map(ComputedTraitDefinition::of).collect(),
             audiences: workspace.audiences.iter().map(AudienceDefinition::of).collect(),
             trait_rules: shown_trait_rules(&workspace.traits),
         }

@@ -7,7 +7,9 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tributary_model::workspace::IdentityRules;
-use tributary_model::{AudienceId, DestinationId, ErrorCode, ProfileId, Timestamp, WorkspaceId};
+use tributary_model::{
+    AudienceId, ComputedTraitId, DestinationId, ErrorCode, ProfileId, Timestamp, WorkspaceId,
+};
 use utoipa::ToSchema;
 
 use super::audience_preview::AudiencePreviews;
@@ -314,6 +316,19 @@ pub struct AudienceStanding {
     pub problem: Option<String>,
 }
 
+/// How a computed trait stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ComputedStanding {
+    /// The stable name of what is being done for it.
+    pub stage: &'static str,
+    /// How much of that is done.
+    pub done: u64,
+    /// How much there is to do.
+    pub total: u64,
+    /// From when on the events are that count; `None` for all that there ever were.
+    pub since: Option<Timestamp>,
+}
+
 /// What is told of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
@@ -332,6 +347,8 @@ pub struct AudienceMember {
     pub since: Timestamp,
     /// The identifiers with which it entered, as `namespace:value`.
     pub identifiers: Vec<String>,
+    /// Whether that it is one rests on values beyond a limit.
+    pub is_approximate: bool,
     /// Its traits and their values as JSON text, if they were asked for.
     pub traits: Option<Vec<(String, String)>>,
 }
@@ -363,6 +380,22 @@ pub trait Audiences: Send + Sync + 'static {
         workspace: WorkspaceId,
         audience: AudienceId,
     ) -> Result<Option<AudienceStanding>, OutsideError>;
+
+    /// How a computed trait stands; `None` if the projector has not come to it. Blocking.
+    ///
+    /// # Errors
+    /// If reading fails.
+    fn computed_standing(
+        &self,
+        workspace: WorkspaceId,
+        computed: ComputedTraitId,
+    ) -> Result<Option<ComputedStanding>, OutsideError>;
+
+    /// The audiences that were deleted and still have members: their keys, and how many have yet to leave. Blocking.
+    ///
+    /// # Errors
+    /// If reading fails.
+    fn leaving(&self, workspace: WorkspaceId) -> Result<Vec<(String, u64)>, OutsideError>;
 
     /// Members of an audience in the order of their profiles' ids, from behind `after`. Blocking.
     ///

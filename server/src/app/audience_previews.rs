@@ -5,8 +5,10 @@ use crate::admin::audience_preview::{
     AudiencePreviewOrder, AudiencePreviewReport, MemberSample, OverlapRow, PreviewMoment,
 };
 use crate::admin::outside::{OutsideError, PreviewState};
+use crate::metrics;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use tributary_model::{ErrorCode, WorkspaceId};
 use tributary_profiles::audience_preview::{
@@ -15,12 +17,16 @@ use tributary_profiles::audience_preview::{
 use tributary_profiles::preview::PreviewProgress;
 
 const NOT_READY: OutsideError = OutsideError::NotReady("the profiles");
+/// How many previews ask the indexes at once.
+const AT_ONCE_MAX: usize = 3;
 
 /// The previews of audiences of this process.
 #[derive(Default)]
 pub(super) struct AudiencePreviews {
     parts: OnceLock<AudiencePreviewParts>,
     jobs: Jobs<AudiencePreviewReport>,
+    /// How many ask the indexes just now.
+    asking: AtomicUsize,
     /// By which making columns ahead is told to end.
     preparing: Arc<PreviewProgress>,
 }
@@ -54,6 +60,7 @@ impl AudiencePreviews {
         visible: u64,
     ) -> Result<Option<AudiencePreviewReport>, OutsideError> {
         let parts = self.parts.get().ok_or(NOT_READY)?;
+        let _turn = Turn::take(&self.asking)?;
         let found = audience_preview::preview_at_once(parts, &ordered(order, visible));
         let failed = |error: AudiencePreviewError| {
             if error.code() == ErrorCode::Unavailable {
@@ -111,6 +118,30 @@ impl AudiencePreviews {
     }
 }
 
+/// One of those that ask the indexes, until it is dropped.
+struct Turn<'a>(&'a AtomicUsize);
+
+impl<'a> Turn<'a> {
+    /// # Errors
+    /// If so many ask already.
+    fn take(asking: &'a AtomicUsize) -> Result<Self, OutsideError> {
+        if asking.fetch_add(1, Ordering::Relaxed) < AT_ONCE_MAX {
+            return Ok(Self(asking));
+        }
+        asking.fetch_sub(1, Ordering::Relaxed);
+        metrics::audience_preview_refused();
+        let message =
+            format!("{AT_ONCE_MAX} previews of audiences are under way: try again once one has ended");
+        Err(OutsideError::Unavailable(message))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 fn ordered(order: &AudiencePreviewOrder, visible: u64) -> audience_preview::AudiencePreviewOrder {
     audience_preview::AudiencePreviewOrder {
         workspace: order.workspace,
@@ -118,6 +149,7 @@ fn ordered(order: &AudiencePreviewOrder, visible: u64) -> audience_preview::Audi
         condition: order.condition.clone(),
         include_anonymous: order.include_anonymous,
         visible,
+        draft: Some(Arc::clone(&order.draft)),
     }
 }
 
@@ -146,4 +178,18 @@ fn shown(found: AudiencePreview) -> Result<AudiencePreviewReport, OutsideError> 
 
 fn not_json(error: serde_json::Error) -> OutsideError {
     OutsideError::Failed("showing a trait", error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_previews_ask_at_once() {
+        let asking = AtomicUsize::new(0);
+        let turns: Vec<Turn<'_>> = (0..AT_ONCE_MAX).map(|_| Turn::take(&asking).expect("a turn")).collect();
+        assert!(matches!(Turn::take(&asking), Err(OutsideError::Unavailable(_))));
+        drop(turns);
+        assert!(Turn::take(&asking).is_ok());
+    }
 }

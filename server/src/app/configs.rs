@@ -62,6 +62,7 @@ pub(super) fn projector(config: &Config) -> ProjectorOptions {
         entry_cache_bytes: settings.entry_cache_bytes,
         resolution_cache_bytes: settings.resolution_cache_bytes,
         view_cache_bytes: settings.view_cache_bytes,
+        columns_bytes_max: settings.columns_bytes_max,
         checkpoint_interval: settings.checkpoint_interval,
         snapshot_interval: settings.snapshot_interval,
         snapshots_kept: size(settings.snapshots_kept),

@@ -2,10 +2,11 @@
 //!
 //! Names of traits are known only once all profiles were read, and a stream can't wait for that. So columns are those
 //! that were asked for, or else the traits of the first rows. A trait without a column, and a value that a column can't
-//! hold exactly, stand in the column `traits`.
+//! hold exactly, stand in the column `traits`. Computed traits have columns of their own kind, beside a column
+//! `computed`, so that an import can tell them from those that were sent.
 
 use super::number::exact_double;
-use super::row::Row;
+use super::row::{Row, names};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most columns of traits.
@@ -48,9 +49,29 @@ impl Kind {
     }
 }
 
+/// Where a trait comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Family {
+    /// It was sent.
+    Sent,
+    /// It is computed.
+    Computed,
+}
+
+/// The traits that are asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Asked {
+    /// Those that were sent.
+    pub(crate) sent: BTreeSet<String>,
+    /// Those that are computed.
+    pub(crate) computed: BTreeSet<String>,
+}
+
 /// A column of a trait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TraitColumn {
+    /// Where the trait comes from.
+    pub(super) family: Family,
     /// The trait.
     pub(super) name: String,
     /// The type, where columns have types.
@@ -62,47 +83,69 @@ pub(super) struct TraitColumn {
 pub(crate) struct Columns {
     /// Whether rows say since when somebody is a member.
     pub(super) has_since: bool,
-    /// The columns of traits, by name.
+    /// The columns of traits: those that were sent before computed ones, each by name.
     pub(super) traits: Vec<TraitColumn>,
     /// Whether only the traits with a column are told.
     pub(super) is_limited: bool,
 }
 
+impl TraitColumn {
+    /// What the column is called.
+    pub(super) fn title(&self) -> String {
+        let before = match self.family {
+            Family::Sent => names::OF_TRAIT,
+            Family::Computed => names::OF_COMPUTED,
+        };
+        format!("{before}{}", self.name)
+    }
+}
+
 impl Columns {
     /// The columns for rows that begin like these. `asked` are the traits that were asked for: then no others are told.
     /// Else the most frequent ones of these rows have a column.
-    pub(crate) fn of(first: &[Row], asked: Option<&BTreeSet<String>>, has_since: bool) -> Self {
-        let mut found: BTreeMap<&str, (usize, Kind)> = BTreeMap::new();
-        for (name, json) in first.iter().flat_map(|row| &row.traits) {
+    pub(crate) fn of(first: &[Row], asked: Option<&Asked>, has_since: bool) -> Self {
+        let mut found: BTreeMap<(Family, &str), (usize, Kind)> = BTreeMap::new();
+        for (family, name, json) in first.iter().flat_map(traits_of) {
             let kind = Kind::of(json);
-            let entry = found.entry(name).or_insert((0, kind));
+            let entry = found.entry((family, name)).or_insert((0, kind));
             *entry = (entry.0 + 1, entry.1.with(kind));
         }
-        let column = |name: &str, kind: Kind| TraitColumn { name: name.to_owned(), kind };
+        let column =
+            |(family, name): (Family, &str), kind: Kind| TraitColumn { family, name: name.to_owned(), kind };
         let Some(asked) = asked else {
-            let mut frequent: Vec<(&str, (usize, Kind))> = found.into_iter().collect();
+            let mut frequent: Vec<((Family, &str), (usize, Kind))> = found.into_iter().collect();
             // Stable: of equally frequent ones, the first by name.
             frequent.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
             frequent.truncate(COLUMNS_MAX);
-            let mut traits: Vec<TraitColumn> =
-                frequent.into_iter().map(|(name, (_, kind))| column(name, kind)).collect();
-            traits.sort_by(|one, other| one.name.cmp(&other.name));
+            frequent.sort_by_key(|(place, _)| *place);
+            let traits = frequent.into_iter().map(|(place, (_, kind))| column(place, kind)).collect();
             return Self { has_since, traits, is_limited: false };
         };
-        let kind = |name: &str| found.get(name).map_or(Kind::Json, |(_, kind)| *kind);
-        let traits = asked.iter().map(|name| column(name, kind(name))).collect();
+        let sent = asked.sent.iter().map(|name| (Family::Sent, name.as_str()));
+        let computed = asked.computed.iter().map(|name| (Family::Computed, name.as_str()));
+        let kind = |place: (Family, &str)| found.get(&place).map_or(Kind::Json, |(_, kind)| *kind);
+        let traits = sent.chain(computed).map(|place| column(place, kind(place))).collect();
         Self { has_since, traits, is_limited: true }
     }
 
     /// The place of a trait's column.
-    pub(super) fn place(&self, name: &str) -> Option<usize> {
-        self.traits.binary_search_by(|column| column.name.as_str().cmp(name)).ok()
+    pub(super) fn place(&self, family: Family, name: &str) -> Option<usize> {
+        let found =
+            self.traits.binary_search_by(|column| (column.family, column.name.as_str()).cmp(&(family, name)));
+        found.ok()
     }
 
     /// Whether a trait is told.
-    pub(super) fn tells(&self, name: &str) -> bool {
-        !self.is_limited || self.place(name).is_some()
+    pub(super) fn tells(&self, family: Family, name: &str) -> bool {
+        !self.is_limited || self.place(family, name).is_some()
     }
+}
+
+/// The traits of a row: where each comes from, its name, and its value as JSON text.
+pub(super) fn traits_of(row: &Row) -> impl Iterator<Item = (Family, &str, &str)> {
+    let sent = row.traits.iter().map(|(name, json)| (Family::Sent, name.as_str(), json.as_str()));
+    let computed = row.computed.iter().map(|(name, json)| (Family::Computed, name.as_str(), json.as_str()));
+    sent.chain(computed)
 }
 
 /// A value in the column of its trait.
@@ -165,12 +208,14 @@ mod tests {
             ("x", Kind::Json),
         ];
         assert_eq!(shown(&columns), want);
-        assert_eq!((columns.place("n"), columns.place("m"), columns.tells("m")), (Some(1), None, true));
+        let place = |name| columns.place(Family::Sent, name);
+        assert_eq!((place("n"), place("m"), columns.tells(Family::Sent, "m")), (Some(1), None, true));
 
-        let asked: BTreeSet<String> = ["vip", "age", "new"].map(str::to_owned).into();
+        let sent = ["vip", "age", "new"].map(str::to_owned).into();
+        let asked = Asked { sent, ..Asked::default() };
         let columns = Columns::of(&rows, Some(&asked), true);
         assert_eq!(shown(&columns), [("age", Kind::Double), ("new", Kind::Json), ("vip", Kind::Json)]);
-        assert!(!columns.tells("name") && columns.tells("new"));
+        assert!(!columns.tells(Family::Sent, "name") && columns.tells(Family::Sent, "new"));
         assert!(shown(&Columns::of(&[], None, false)).is_empty());
     }
 
@@ -182,7 +227,21 @@ mod tests {
         let but_one: Vec<(&str, &str)> = all.iter().copied().filter(|(name, _)| *name != "t0001").collect();
         let columns = Columns::of(&[row(&all), row(&but_one)], None, false);
         assert_eq!(columns.traits.len(), COLUMNS_MAX);
-        assert_eq!((columns.place("t0000"), columns.place("t0001")), (Some(0), None));
+        let place = |name| columns.place(Family::Sent, name);
+        assert_eq!((place("t0000"), place("t0001")), (Some(0), None));
+    }
+
+    #[test]
+    fn computed_traits_have_columns_of_their_own() {
+        let computed = vec![("b".to_owned(), "2".to_owned()), ("z".to_owned(), "true".to_owned())];
+        let row = Row { computed, ..row(&[("a", "1"), ("b", r#""x""#)]) };
+        let columns = Columns::of(std::slice::from_ref(&row), None, false);
+        let titles: Vec<String> = columns.traits.iter().map(TraitColumn::title).collect();
+        assert_eq!(titles, ["traits.a", "traits.b", "computed.b", "computed.z"]);
+        let asked = Asked { sent: ["a".to_owned()].into(), computed: ["b".to_owned()].into() };
+        let columns = Columns::of(&[row], Some(&asked), false);
+        assert_eq!(shown(&columns), [("a", Kind::Whole), ("b", Kind::Whole)]);
+        assert!(columns.tells(Family::Computed, "b") && !columns.tells(Family::Sent, "b"));
     }
 
     #[test]

@@ -55,6 +55,15 @@ impl Format {
     }
 }
 
+/// What CSV does with texts that a spreadsheet takes for formulas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Formulas {
+    /// They stand as they are: what programs read.
+    Plain,
+    /// They have an apostrophe before them, and so do names of columns: what people open.
+    Escape,
+}
+
 /// A name that is no format's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("give ndjson, csv or parquet")]

@@ -16,6 +16,6 @@ pub(crate) mod write;
 mod tests;
 
 pub(crate) use cell::Cells;
-pub(crate) use columns::{COLUMNS_MAX, Columns};
-pub(crate) use format::Format;
+pub(crate) use columns::{Asked, COLUMNS_MAX, Columns};
+pub(crate) use format::{Format, Formulas};
 pub use row::Row;

@@ -28,7 +28,8 @@ pub(crate) struct ReadOptions {
 
 /// What a row says about somebody. It has no `Debug`: all of it is personal.
 pub(crate) struct Person {
-    /// Where the row stands: its line in NDJSON, its number in CSV (the names are row 1) and in Parquet, from 1.
+    /// Where the row stands: its line in NDJSON, its number in CSV (the names are row 1, empty lines are none) and in
+    /// Parquet, from 1.
     pub(crate) place: u64,
     /// Not empty, if there is one.
     pub(crate) user_id: Option<String>,
@@ -55,6 +56,14 @@ pub(crate) enum ReadError {
     /// The file can't be read.
     #[error("the file can't be read")]
     Io(#[from] io::Error),
+    /// The file can't be read on from this row, the names being row 1.
+    #[error("row {row} can't be read")]
+    Row {
+        /// The row.
+        row: u64,
+        /// Why.
+        source: io::Error,
+    },
     /// Its columns can't be used, or what it holds is not of its format.
     #[error("{0}")]
     Unusable(String),

@@ -14,8 +14,10 @@ pub struct Row {
     pub anonymous_ids: Vec<String>,
     /// Every identifier, as `namespace:value`.
     pub identifiers: Vec<String>,
-    /// Names and values of traits, the values as JSON texts; sorted by name, each name once.
+    /// Names and values of the traits that were sent, the values as JSON texts; sorted by name, each name once.
     pub traits: Vec<(String, String)>,
+    /// The same of the computed traits that have a value.
+    pub computed: Vec<(String, String)>,
     /// The keys of the audiences that it is in.
     pub audiences: Vec<String>,
     /// Since when it is in the audience that is exported.
@@ -42,10 +44,15 @@ pub(super) mod names {
     pub(crate) const TRAITS: &str = "traits";
     /// What stands before the name of a trait that has a column.
     pub(crate) const OF_TRAIT: &str = "traits.";
+    /// The computed traits as an object; beside columns of computed traits, those that have none.
+    pub(crate) const COMPUTED: &str = "computed";
+    /// What stands before the name of a computed trait that has a column.
+    pub(crate) const OF_COMPUTED: &str = "computed.";
     /// What an import takes an `anonymous_id` from.
     pub(crate) const ANONYMOUS_ID: &str = "anonymous_id";
 
-    /// Those that an import passes over, because they only describe the profile.
+    /// Those that an import passes over, because they only describe the profile. `anonymous_ids` is none of them: it
+    /// names who has no user id.
     pub(crate) const DESCRIBING: [&str; 7] =
-        [PROFILE_ID, USER_ID, EMAIL, ANONYMOUS_IDS, IDENTIFIERS, AUDIENCES, SINCE];
+        [PROFILE_ID, USER_ID, EMAIL, IDENTIFIERS, AUDIENCES, SINCE, COMPUTED];
 }

@@ -12,7 +12,7 @@ use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::types::{PrimitiveTypeBuilder, Type};
 use proptest::prelude::*;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -86,14 +86,16 @@ fn value() -> impl Strategy<Value = String> {
 fn row() -> impl Strategy<Value = Row> {
     let name = prop_oneof![3 => "[a-e]", 1 => text()];
     let traits = prop::collection::btree_map(name, value(), 0..6);
-    (traits, prop::option::of("[a-z0-9]{1,5}"), text(), any::<bool>()).prop_map(
-        |(traits, user_id, text, more)| Row {
+    let computed = prop::collection::btree_map("[a-e]", value(), 0..3);
+    (traits, computed, prop::option::of("[a-z0-9]{1,5}"), text(), any::<bool>()).prop_map(
+        |(traits, computed, user_id, text, more)| Row {
             profile_id: "prf_1".to_owned(),
             user_id,
             email: more.then(|| text.clone()),
             anonymous_ids: if more { vec![text.clone(), "7".to_owned()] } else { Vec::new() },
             identifiers: vec![format!("user_id:{text}")],
             traits: traits.into_iter().collect(),
+            computed: computed.into_iter().collect(),
             audiences: if more { vec!["lapsed".to_owned()] } else { Vec::new() },
             since: Some("2026-11-20T10:00:00.000Z".to_owned()),
         },
@@ -101,7 +103,11 @@ fn row() -> impl Strategy<Value = Row> {
 }
 
 fn written(rows: &[Row], format: Format, columns: Columns) -> Vec<u8> {
-    let mut writer = RowWriter::new(format, columns, Vec::new()).expect("begun");
+    written_as(rows, format, Formulas::Plain, columns)
+}
+
+fn written_as(rows: &[Row], format: Format, formulas: Formulas, columns: Columns) -> Vec<u8> {
+    let mut writer = RowWriter::new(format, formulas, columns, Vec::new()).expect("begun");
     for row in rows {
         writer.write(row).expect("written");
     }
@@ -111,7 +117,8 @@ fn written(rows: &[Row], format: Format, columns: Columns) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// An export, imported, sets the traits that it shows, whatever the first rows are that its columns come from.
+    /// An export, imported, sets the traits that it shows, of those without a user id too, and none that is computed;
+    /// whatever the first rows are that its columns come from.
     #[test]
     fn traits_survive_each_format(
         rows in prop::collection::vec(row(), 1..8),
@@ -119,7 +126,7 @@ proptest! {
         asked in prop::option::of(prop::collection::btree_set("[a-e]", 0..3)),
         has_since in any::<bool>(),
     ) {
-        let asked: Option<BTreeSet<String>> = asked;
+        let asked = asked.map(|sent| Asked { sent, computed: ["a".to_owned()].into() });
         for format in Format::ALL {
             let columns = Columns::of(&rows[..first.min(rows.len())], asked.as_ref(), has_since);
             let file = file(&written(&rows, format, columns));
@@ -128,8 +135,10 @@ proptest! {
             for (row, found) in rows.iter().zip(found) {
                 let person = found.unwrap_or_else(|problem| panic!("{format}: {}", problem.reason));
                 prop_assert_eq!(&person.user_id, &row.user_id);
+                let first = row.anonymous_ids.iter().find(|id| !id.is_empty());
+                prop_assert_eq!(person.anonymous_id.as_ref(), first.filter(|_| row.user_id.is_none()));
                 let got = traits_of(&person);
-                let told = |name: &str| asked.as_ref().is_none_or(|asked| asked.contains(name));
+                let told = |name: &str| asked.as_ref().is_none_or(|asked| asked.sent.contains(name));
                 let want: Vec<&(String, String)> = row.traits.iter().filter(|(name, _)| told(name)).collect();
                 prop_assert_eq!(got.len(), want.len(), "{}: {:?} {:?}", format, got, want);
                 for (name, json) in want {
@@ -152,26 +161,79 @@ fn exports_look_as_they_are_described() {
         since: Some("2026-11-20T10:00:00.000Z".to_owned()),
         ..Row::default()
     };
-    let rows = [
+    let mut rows = [
         row("1", &[("plan", r#""pro""#), ("score", "0.5")]),
         row("2", &[("new", "[1]"), ("score", r#""5""#)]),
     ];
+    rows[0].computed = vec![("visits".to_owned(), "7".to_owned())];
+    rows[1].computed = vec![("last".to_owned(), r#""x""#.to_owned())];
     let columns = Columns::of(&rows[..1], None, true);
     let csv = String::from_utf8(written(&rows, Format::Csv, columns.clone())).expect("text");
-    let want = "profile_id,user_id,email,anonymous_ids,identifiers,audiences,since,traits,traits.plan,traits.score\n\
-                prf_1,1,,\"[\"\"a1\"\",\"\"a2\"\"]\",\"[\"\"user_id:1\"\"]\",,2026-11-20T10:00:00.000Z,,pro,0.5\n\
-                prf_2,2,,\"[\"\"a1\"\",\"\"a2\"\"]\",\"[\"\"user_id:2\"\"]\",,2026-11-20T10:00:00.000Z,\"{\"\"new\"\":[1]}\",,\"\"\"5\"\"\"\n";
+    let want = "profile_id,user_id,email,anonymous_ids,identifiers,audiences,since,traits,computed,traits.plan,traits.score,computed.visits\n\
+                prf_1,1,,\"[\"\"a1\"\",\"\"a2\"\"]\",\"[\"\"user_id:1\"\"]\",,2026-11-20T10:00:00.000Z,,,pro,0.5,7\n\
+                prf_2,2,,\"[\"\"a1\"\",\"\"a2\"\"]\",\"[\"\"user_id:2\"\"]\",,2026-11-20T10:00:00.000Z,\"{\"\"new\"\":[1]}\",\"{\"\"last\"\":\"\"x\"\"}\",,\"\"\"5\"\"\",\n";
     assert_eq!(csv, want);
     let ndjson = String::from_utf8(written(&rows[..1], Format::Ndjson, columns)).expect("text");
     let want = "{\"profile_id\":\"prf_1\",\"user_id\":\"1\",\"email\":null,\"anonymous_ids\":[\"a1\",\"a2\"],\
                 \"identifiers\":[\"user_id:1\"],\"audiences\":[],\"since\":\"2026-11-20T10:00:00.000Z\",\
-                \"traits\":{\"plan\":\"pro\",\"score\":0.5}}\n";
+                \"traits\":{\"plan\":\"pro\",\"score\":0.5},\"computed\":{\"visits\":7}}\n";
     assert_eq!(ndjson, want);
     for format in Format::ALL {
         let nobody = file(&written(&[], format, Columns::of(&[], None, false)));
         let rows = read_all(nobody.path(), format, &options()).expect("readable");
         assert!(rows.is_empty(), "{format}");
     }
+}
+
+#[test]
+fn formulas_are_escaped_where_that_is_asked_for() {
+    let traits = [
+        ("+name", r#""=1+1""#),
+        ("a", r#""+1 555""#),
+        ("b", "-7"),
+        ("c", r#""@x""#),
+        ("d", r#""\tx""#),
+        ("e", r#""plain=""#),
+        ("f", r#""-7""#),
+        ("g", r#""-x""#),
+        ("h", r#""\rx""#),
+    ];
+    let row = Row {
+        profile_id: "prf_1".to_owned(),
+        user_id: Some("=cmd".to_owned()),
+        email: Some("-a@b.c".to_owned()),
+        traits: traits.map(|(name, json)| (name.to_owned(), json.to_owned())).to_vec(),
+        ..Row::default()
+    };
+    let rows = [row];
+    let csv = |formulas| {
+        let columns = Columns::of(&rows, None, false);
+        let bytes = written_as(&rows, Format::Csv, formulas, columns);
+        let mut csv = ::csv::ReaderBuilder::new().has_headers(false).from_reader(bytes.as_slice());
+        csv.records()
+            .map(|record| record.expect("cells").iter().map(str::to_owned).collect())
+            .collect::<Vec<Vec<String>>>()
+    };
+    let (plain, escaped) = (csv(Formulas::Plain), csv(Formulas::Escape));
+    assert_eq!(
+        plain[0][8..],
+        [
+            "traits.+name",
+            "traits.a",
+            "traits.b",
+            "traits.c",
+            "traits.d",
+            "traits.e",
+            "traits.f",
+            "traits.g",
+            "traits.h"
+        ]
+    );
+    assert_eq!(escaped[0], plain[0], "no name of a column begins with a sign");
+    assert_eq!((plain[1][1].as_str(), escaped[1][1].as_str()), ("=cmd", "'=cmd"));
+    assert_eq!((plain[1][2].as_str(), escaped[1][2].as_str()), ("-a@b.c", "'-a@b.c"));
+    assert_eq!(plain[1][8..], ["=1+1", "+1 555", "-7", "@x", "\tx", "plain=", "\"-7\"", "-x", "\rx"]);
+    assert_eq!(escaped[1][8..], ["'=1+1", "'+1 555", "-7", "'@x", "'\tx", "plain=", "\"-7\"", "'-x", "'\rx"]);
 }
 
 /// What rows were read: places, and traits or what is wrong.
@@ -224,7 +286,10 @@ fn files_that_are_not_what_they_say_are_refused() {
     let lost = format!("{{\"user_id\":\"u1\",\"a\":\"{}\"}}\n{{\"user_id\":\"u2\"}}", "x".repeat(5 << 20));
     let error = read_all(file(long.as_bytes()).path(), Format::Csv, &options()).map(|rows| rows.len());
     let error = format!("{:#}", anyhow::Error::from(error.expect_err("refused")));
-    assert!(error.contains("is a quotation mark missing?"), "{error}");
+    assert!(
+        error.contains("row 2 can't be read") && error.contains("is a quotation mark missing?"),
+        "{error}"
+    );
     let rows = read_all(file(lost.as_bytes()).path(), Format::Ndjson, &options()).expect("readable");
     let shown = shown(rows);
     assert!(shown[0].1.contains("the line has more than"), "{}", shown[0].1);
@@ -356,6 +421,19 @@ fn columns_of_parquet_that_are_no_values_are_refused_by_name() {
     let refused = read_all(file.path(), Format::Parquet, &options()).map(|rows| rows.len());
     let refused = refused.expect_err("refused").to_string();
     assert!(refused.contains("column `tags` is nested"), "{refused}");
+
+    // The codec stands behind the column's name, in the description of the chunk: 0 is none, 12 is ZSTD.
+    let score = Type::primitive_type_builder("score", Physical::DOUBLE);
+    let file = one_row(vec![id(), (score, Cell::Double(0.5))]);
+    let mut bytes = std::fs::read(file.path()).expect("readable");
+    let (plain, zstd) = (b"\x05score\x15\x00", b"\x05score\x15\x0c");
+    let places: Vec<usize> =
+        (0..bytes.len()).filter(|at| bytes[*at..].starts_with(plain.as_slice())).collect();
+    assert_eq!(places.len(), 1, "there is one such chunk");
+    bytes[places[0]..places[0] + zstd.len()].copy_from_slice(zstd);
+    let refused = read_all(self::file(&bytes).path(), Format::Parquet, &options()).map(|rows| rows.len());
+    let refused = refused.expect_err("refused").to_string();
+    assert!(refused.contains("column `score` is compressed with ZSTD: write"), "{refused}");
 
     let score = Type::primitive_type_builder("score", Physical::DOUBLE);
     let file = one_row(vec![id(), (score, Cell::Double(f64::NAN))]);

@@ -7,7 +7,8 @@ mod parquet;
 use self::csv::CsvWriter;
 use self::ndjson::NdjsonWriter;
 use self::parquet::ParquetWriter;
-use super::{Columns, Format, Row};
+use super::columns::{Family, traits_of};
+use super::{Columns, Format, Formulas, Row};
 use std::io::{self, Write};
 
 /// Writes rows in one of the formats. What is written is whole only after [`RowWriter::finish`].
@@ -21,14 +22,14 @@ pub(crate) enum RowWriter<W: Write + Send> {
 }
 
 impl<W: Write + Send> RowWriter<W> {
-    /// A writer of rows with these columns.
+    /// A writer of rows with these columns. Only in CSV can there be formulas.
     ///
     /// # Errors
     /// If the beginning of the file can't be written.
-    pub(crate) fn new(format: Format, columns: Columns, out: W) -> io::Result<Self> {
+    pub(crate) fn new(format: Format, formulas: Formulas, columns: Columns, out: W) -> io::Result<Self> {
         Ok(match format {
             Format::Ndjson => Self::Ndjson(NdjsonWriter::new(columns, out)),
-            Format::Csv => Self::Csv(CsvWriter::new(columns, out)?),
+            Format::Csv => Self::Csv(CsvWriter::new(formulas, columns, out)?),
             Format::Parquet => Self::Parquet(ParquetWriter::new(columns, out)?),
         })
     }
@@ -80,7 +81,27 @@ fn list(texts: &[String]) -> Option<String> {
 }
 
 /// The traits of a row that are told.
-fn told<'a>(row: &'a Row, columns: &Columns) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let all = row.traits.iter().map(|(name, json)| (name.as_str(), json.as_str()));
-    all.filter(move |(name, _)| columns.tells(name))
+fn told<'a>(row: &'a Row, columns: &Columns) -> impl Iterator<Item = (Family, &'a str, &'a str)> {
+    traits_of(row).filter(move |(family, name, _)| columns.tells(*family, name))
+}
+
+/// Traits that stand in no column of their own.
+#[derive(Default)]
+struct Others<'a> {
+    sent: Vec<(&'a str, &'a str)>,
+    computed: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Others<'a> {
+    fn push(&mut self, family: Family, name: &'a str, json: &'a str) {
+        match family {
+            Family::Sent => self.sent.push((name, json)),
+            Family::Computed => self.computed.push((name, json)),
+        }
+    }
+
+    /// Those of each family as an object; `None` if there are none.
+    fn objects(self) -> [Option<String>; 2] {
+        [self.sent, self.computed].map(|all| (!all.is_empty()).then(|| object(all.into_iter())))
+    }
 }

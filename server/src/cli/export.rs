@@ -1,5 +1,6 @@
 //! `tributary profiles export`: members of an audience, or everybody, as a file.
 
+use super::progress::{LOG, Progress};
 use super::running::RunningServer;
 use super::serve;
 use crate::bulk::Format;
@@ -38,6 +39,9 @@ struct ExportArgs {
     /// Only these traits, with commas between
     #[arg(long, value_name = "NAME,…")]
     traits: Option<String>,
+    /// For spreadsheets: CSV with an apostrophe before every text that one would take for a formula
+    #[arg(long)]
+    spreadsheet: bool,
     /// Write to this file [default: standard output]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -53,7 +57,7 @@ struct ExportArgs {
 
 /// Does what the arguments say.
 pub(super) fn run(args: ProfilesArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
-    telemetry::start_logging(environment.log_directives().unwrap_or("warn"));
+    telemetry::start_logging(environment.log_directives().unwrap_or(LOG));
     match args.command {
         ProfilesCommand::Export(args) => super::runtime()?.block_on(export(args, environment)),
     }
@@ -64,12 +68,16 @@ async fn export(args: ExportArgs, environment: &Environment) -> anyhow::Result<E
     let server = RunningServer::at(&config, args.url, args.token)?;
     let of_name = || args.out.as_deref().and_then(Format::of_path);
     let format = args.format.or_else(of_name).unwrap_or(Format::Ndjson);
-    let path = path(args.audience.as_deref(), format, args.traits.as_deref());
+    if args.spreadsheet && format != Format::Csv {
+        bail!("--spreadsheet is for CSV: add --format csv, or leave it out");
+    }
+    let path = path(args.audience.as_deref(), format, args.traits.as_deref(), args.spreadsheet);
     let mut answer = server.open(&path).await?;
     let mut place = Place::open(args.out.as_deref())?;
     let told = serve::told_to_stop()?.wait();
     tokio::pin!(told);
     let bar = bar(format)?;
+    let _progress = Progress::of(&bar, |bar| format!("exporting: {}", HumanBytes(bar.position())));
     loop {
         let chunk = tokio::select! {
             chunk = answer.chunk() => chunk,
@@ -91,13 +99,14 @@ async fn export(args: ExportArgs, environment: &Environment) -> anyhow::Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-fn path(audience: Option<&str>, format: Format, traits: Option<&str>) -> String {
+fn path(audience: Option<&str>, format: Format, traits: Option<&str>, spreadsheet: bool) -> String {
     let who = match audience {
         Some(key) => format!("/audiences/{}", encoded(key)),
         None => "/profiles".to_owned(),
     };
     let traits = traits.map_or(String::new(), |traits| format!("&traits={}", encoded(traits)));
-    format!("{who}/export?format={format}{traits}")
+    let formulas = if spreadsheet { "&formulas=escape" } else { "" };
+    format!("{who}/export?format={format}{traits}{formulas}")
 }
 
 /// Percent-encoded, for a path or a query.
@@ -169,17 +178,18 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_in_the_path() {
         let cases = [
-            (None, Format::Ndjson, None, "/profiles/export?format=ndjson"),
+            (None, Format::Ndjson, None, false, "/profiles/export?format=ndjson"),
             (
                 Some("lapsed"),
                 Format::Csv,
                 Some("plan,a b"),
-                "/audiences/lapsed/export?format=csv&traits=plan%2Ca%20b",
+                true,
+                "/audiences/lapsed/export?format=csv&traits=plan%2Ca%20b&formulas=escape",
             ),
-            (Some("a/b"), Format::Parquet, None, "/audiences/a%2Fb/export?format=parquet"),
+            (Some("a/b"), Format::Parquet, None, false, "/audiences/a%2Fb/export?format=parquet"),
         ];
-        for (audience, format, traits, want) in cases {
-            assert_eq!(path(audience, format, traits), want);
+        for (audience, format, traits, spreadsheet, want) in cases {
+            assert_eq!(path(audience, format, traits, spreadsheet), want);
         }
     }
 

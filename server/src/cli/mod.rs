@@ -3,6 +3,7 @@
 pub mod demo;
 mod export;
 mod identity;
+mod progress;
 mod running;
 mod serve;
 mod snapshot;

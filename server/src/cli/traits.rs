@@ -1,7 +1,7 @@
 //! `tributary traits import`: what was computed elsewhere becomes traits, by the road that every event takes.
 //!
 //! Each row of a file becomes an `identify` event of a source. Its message id follows from the file's content, the
-//! options and the row's place, so an import that is run again brings nothing twice. A thread reads the file, two batches
+//! options, the write key and the row's place, so an import that is run again brings nothing twice. A thread reads the file, two batches
 //! ahead at most; batches are posted one after another, so rows take effect in the order of the file.
 
 mod event;
@@ -11,6 +11,7 @@ mod post;
 mod report;
 mod set_aside;
 
+use super::progress::{LOG, Progress};
 use super::running::RunningServer;
 use super::serve;
 use crate::bulk::read::{ReadOptions, Rows};
@@ -21,6 +22,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use event::Drafting;
 use feed::{Feed, News};
+use identity::Manner;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use post::Poster;
 use report::{Ending, Report};
@@ -67,6 +69,9 @@ struct ImportArgs {
     /// Let the events go to destinations, too
     #[arg(long)]
     activate: bool,
+    /// Import the same once more: under another label its events are new ones
+    #[arg(long, value_name = "LABEL")]
+    again: Option<String>,
     /// How many rows are posted at a time
     #[arg(long, value_name = "NUMBER", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=2_500))]
     batch: u64,
@@ -85,7 +90,7 @@ struct ImportArgs {
 
 /// Does what the arguments say.
 pub(super) fn run(args: TraitsArgs, environment: &Environment) -> anyhow::Result<ExitCode> {
-    telemetry::start_logging(environment.log_directives().unwrap_or("warn"));
+    telemetry::start_logging(environment.log_directives().unwrap_or(LOG));
     match args.command {
         TraitsCommand::Import(args) => super::runtime()?.block_on(import(args, environment)),
     }
@@ -99,18 +104,24 @@ async fn import(args: ImportArgs, environment: &Environment) -> anyhow::Result<E
     let options = ReadOptions { id_column: args.id_column, time_column: args.time_column, cells };
     let file = args.file;
     let said = format!("{} can't be imported", file.display());
-    // Read once before: for what names its events, and to tell early what is wrong with its columns.
-    let (path, of) = (file.clone(), options.clone());
-    let name = tokio::task::spawn_blocking(move || -> anyhow::Result<String> {
-        Rows::open(&path, format, &of)?;
-        Ok(identity::name_of(&path, format, &of, args.activate)?)
-    });
-    let name = name.await?.context(said)?;
-
     let configured = || config.write_key.as_ref().map(|key| key.expose().to_owned());
     let write_key = args.write_key.or_else(configured);
     let write_key =
         write_key.context("give the write key of a source: --write-key or TRIBUTARY_WRITE_KEY")?;
+    // Read once before: for what names its events, and to tell early what is wrong with its columns.
+    let manner = Manner {
+        format,
+        options: options.clone(),
+        activate: args.activate,
+        write_key: write_key.clone(),
+        again: args.again,
+    };
+    let path = file.clone();
+    let name = tokio::task::spawn_blocking(move || -> anyhow::Result<String> {
+        Rows::open(&path, format, &manner.options)?;
+        Ok(identity::name_of(&path, &manner)?)
+    });
+    let name = name.await?.context(said)?;
     let url = args.url.unwrap_or_else(|| format!("http://{}", config.http));
     let mut poster = Poster::new(&url, write_key, args.activate)?;
     let drafting = Drafting::new(name.clone(), options.time_column.clone());
@@ -132,6 +143,7 @@ async fn send_all(mut feed: Feed, poster: &mut Poster, report: &mut Report) -> a
     let told = serve::told_to_stop()?.wait();
     tokio::pin!(told);
     let bar = bar()?;
+    let _progress = Progress::of(&bar, how_far);
     loop {
         let news = tokio::select! {
             news = feed.next() => news,
@@ -170,8 +182,31 @@ async fn send_all(mut feed: Feed, poster: &mut Poster, report: &mut Report) -> a
     Ok(())
 }
 
+/// How far it is, in words, where the bar is not shown.
+fn how_far(bar: &ProgressBar) -> String {
+    let done = bar.position().saturating_mul(100).checked_div(bar.length().unwrap_or_default());
+    let rows = bar.message();
+    let rows = if rows.is_empty() { "0" } else { &rows };
+    format!("importing: {rows} rows, {}% of the file", done.unwrap_or_default())
+}
+
 /// Shown on a terminal only.
 fn bar() -> anyhow::Result<ProgressBar> {
     let style = ProgressStyle::with_template("  importing {bar:40} {percent}% {msg} rows {eta}");
     Ok(ProgressBar::new(0).with_style(style.context("the progress bar's template")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_it_is_can_be_told_without_a_terminal() {
+        let bar = ProgressBar::hidden();
+        assert_eq!(how_far(&bar), "importing: 0 rows, 0% of the file");
+        bar.set_length(200);
+        bar.set_position(50);
+        bar.set_message("1,000");
+        assert_eq!(how_far(&bar), "importing: 1,000 rows, 25% of the file");
+    }
 }

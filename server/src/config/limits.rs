@@ -117,6 +117,9 @@ section! {
     resolution_cache_bytes(resolution_cache_bytes): bytes = 64 * MIB, MIB..=1_000 * GIB;
     /// How many bytes of merged views of profiles are held in memory, about.
     view_cache_bytes(view_cache_bytes): bytes = 16 * MIB, MIB..=1_000 * GIB;
+    /// How many bytes the column index that previews of audiences ask takes in memory, about, for all workspaces together;
+    /// what was asked longest ago is dropped.
+    columns_bytes_max(columns_bytes_max): bytes = 512 * MIB, MIB..=1_000 * GIB;
     /// How many milliseconds lie between two checkpoints.
     checkpoint_interval(checkpoint_interval_ms): millis = 1_000, 10..=600_000;
     /// How many seconds lie between two full snapshots.

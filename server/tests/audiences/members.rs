@@ -84,7 +84,7 @@ async fn pages_are_right_while_others_enter_and_leave() {
     assert_eq!(members(&server, "pro", 200).await, now);
 
     let (_, verbose) = server.get(&format!("{AUDIENCES}/pro/members?limit=1&verbose=true")).await;
-    assert_eq!(verbose["data"][0]["traits"], json!({"plan": "pro"}), "{verbose}");
+    assert_eq!(verbose["data"][0]["traits"], json!({"plan": "pro", "pro": true}), "{verbose}");
     let (status, size) = server.get(&format!("{AUDIENCES}/pro/size")).await;
     assert_eq!((status, &size["size"]), (200, &json!(30)), "{size}");
     let points = size["data"].as_array().expect("points");

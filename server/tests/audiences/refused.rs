@@ -30,8 +30,14 @@ fn bad_definitions() -> Vec<(&'static str, Value, &'static str, &'static str)> {
             "explodes to more than 256 KB",
         ),
         ("a field without an event", json!(r#"field("properties.total") > 1"#), "definition", ""),
-        ("an unknown audience", json!(r#"audience("nobody")"#), "definition", "nobody"),
-        ("an unknown computed trait", json!("computed.nothing > 1"), "definition", "nothing"),
+        ("an unknown audience", json!(r#"audience("nobody")"#), "definition.audience", LINE),
+        (
+            "an unknown audience in a tree",
+            json!({"any": [{"audience": "nobody"}]}),
+            "definition.any[0].audience",
+            "nobody",
+        ),
+        ("an unknown computed trait", json!("computed.nothing > 1"), "definition.compare.left", LINE),
     ]
 }
 
@@ -52,13 +58,33 @@ async fn bad_definitions_are_refused_with_place_and_reason() {
             assert!(error["column"].is_u64(), "{name}: {refused}");
         }
         let message = error["message"].as_str().unwrap_or_default().to_lowercase();
-        assert!(message.starts_with("`definition") && message.contains(part), "{name}: {part}: {refused}");
+        assert!(
+            message.starts_with("`definition") && message.contains(&part.to_lowercase()),
+            "{name}: {part}: {refused}"
+        );
     }
     filled(&server, "a", "traits.plan exists").await;
     filled(&server, "b", r#"not audience("a")"#).await;
     let cycle = json!({"definition": r#"audience("b")"#});
     let (status, refused) = server.call(Method::PUT, &format!("{AUDIENCES}/a"), Some(cycle)).await;
-    assert_eq!((status, &refused["error"]["place"]), (400, &json!("definition")), "{refused}");
+    assert_eq!((status, &refused["error"]["place"]), (400, &json!("definition.audience")), "{refused}");
+    assert_eq!(
+        (&refused["error"]["line"], &refused["error"]["column"]),
+        (&json!(1), &json!(10)),
+        "{refused}"
+    );
+    let near = json!({"key": "c", "definition": "traits.plan exists and\n computed.order > 1"});
+    let count = json!({"key": "orders", "definition": r#"count(event("A"))"#});
+    assert_eq!(server.call(Method::POST, COMPUTED, Some(count)).await.0, 201);
+    let (status, guessed) = server.call(Method::POST, AUDIENCES, Some(near)).await;
+    let error = &guessed["error"];
+    assert_eq!(
+        (status, &error["place"]),
+        (400, &json!("definition.all[1].compare.left.computed")),
+        "{guessed}"
+    );
+    assert_eq!((&error["line"], &error["column"]), (&json!(2), &json!(2)), "{guessed}");
+    assert_eq!(error["hint"], "did you mean `orders`?", "{guessed}");
     assert!(refused["error"]["message"].as_str().is_some_and(|text| text.contains("cycle")), "{refused}");
     for path in [AUDIENCES, COMPUTED] {
         let definition = if path == AUDIENCES { "traits.plan exists" } else { r#"count(event("A"))"# };

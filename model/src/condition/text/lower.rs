@@ -66,9 +66,14 @@ impl<'t> Lowering<'t> {
         Self { text, offsets: BTreeMap::new() }
     }
 
-    /// An error in the tree, with the place in the text of the smallest part around it that has one.
+    /// An error in the tree, with its place in the text.
     pub(super) fn located(&self, error: ConditionError) -> ConditionError {
-        let mut place = error.place.as_str();
+        ConditionError { at: Some(self.text_place(&error.place)), ..error }
+    }
+
+    /// Where in the text a place of the tree is: that of the smallest part around it that has one.
+    pub(super) fn text_place(&self, place: &str) -> TextPlace {
+        let mut place = place;
         let offset = loop {
             if let Some(offset) = self.offsets.get(place) {
                 break *offset;
@@ -79,7 +84,7 @@ impl<'t> Lowering<'t> {
                 None => place = "",
             }
         };
-        ConditionError { at: Some(TextPlace::of(self.text, offset)), ..error }
+        TextPlace::of(self.text, offset)
     }
 
     fn note(&mut self, place: &str, pair: &Pair<'t>) {

@@ -484,3 +484,20 @@ fn texts_are_limited_before_they_are_parsed() {
         assert_eq!((at.column, error.message.as_str()), (column, message));
     }
 }
+
+#[test]
+fn places_of_the_tree_are_found_in_the_text() {
+    let text = "traits.a exists and\n not audience(\"b\") and computed.c > 1";
+    let cases = [
+        ("all[1].not.audience", Some((2, 15))),
+        ("all[2].compare.left.computed", Some((2, 24))),
+        ("", Some((1, 1))),
+        ("nowhere", Some((1, 1))),
+    ];
+    for (place, want) in cases {
+        assert_eq!(locate(text, place).map(|at| (at.line, at.column)), want, "{place}");
+    }
+    assert_eq!(locate("traits.a =", ""), None);
+    assert_eq!(nearest("order", ["orders", "buyers"].into_iter()), Some("orders"));
+    assert_eq!(nearest("zzz", ["orders", "buyers"].into_iter()), None);
+}

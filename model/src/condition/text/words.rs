@@ -218,7 +218,7 @@ pub(super) fn instead_of_field(path: &str) -> String {
 }
 
 /// The one of these that a word comes closest to, if it is close.
-fn nearest(word: &str, among: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+pub fn nearest<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const LONG: usize = 30;
     let word: Vec<char> = word.chars().take(LONG).flat_map(char::to_lowercase).collect();
     let allowed = ((word.len() + 1) / 3).min(3);

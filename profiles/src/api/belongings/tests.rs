@@ -55,13 +55,14 @@ fn audiences_are_shown_by_key_as_long_as_they_are_there() {
     // The last one was deleted.
     let memberships = [1, 2, 9].map(|id| {
         let since = Timestamp::from_millis(i64::from(id) * 1_000);
-        (AudienceId(id), Membership { since, sequence: 7, identifiers: Arc::new([]) })
+        let is_approximate = id == 1;
+        (AudienceId(id), Membership { since, sequence: 7, identifiers: Arc::new([]), is_approximate })
     });
     let body =
         serde_json::to_value(audiences(&defined, &memberships, &query(Part::Audiences, ""))).expect("JSON");
     let want = json!([
         {"key": "early", "name": "The early", "since": "1970-01-01T00:00:02.000Z", "id": "aud_2"},
-        {"key": "late", "name": "The late", "since": "1970-01-01T00:00:01.000Z", "id": "aud_1"},
+        {"key": "late", "name": "The late", "since": "1970-01-01T00:00:01.000Z", "id": "aud_1", "approximate": true},
     ]);
     assert_eq!(body["data"], want);
     let cases =

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tributary_identity::Partitions;
 use tributary_model::catalog::Defined;
+use tributary_model::workspace::{MergePolicy, TraitRules};
 
 const CALLS: [Call<'_>; 4] = [
     (1_000, 1, r#"{"type":"identify","traits":{"plan":"pro","big":9007199254740993,"vip":"so they say"}}"#),
@@ -15,7 +16,8 @@ const CALLS: [Call<'_>; 4] = [
 ];
 
 fn membership(since: i64) -> Membership {
-    Membership { since: Timestamp::from_millis(since), sequence: 7, identifiers: Arc::new([]) }
+    let since = Timestamp::from_millis(since);
+    Membership { since, sequence: 7, identifiers: Arc::new([]), is_approximate: false }
 }
 
 /// A person who is in the audience `buyers`, but not in `vip`.
@@ -36,7 +38,8 @@ fn person() -> (View, Vec<(AudienceId, Membership)>) {
 fn asked(query: &str) -> Value {
     let (view, memberships) = person();
     let query = Query::parse(query, known(Part::Traits)).expect("a query");
-    let body = traits(&view, &memberships, Timestamp::from_millis(5_000), &query).expect("a body");
+    let body =
+        traits(&view, &memberships, Timestamp::from_millis(5_000), &BTreeSet::new(), &query).expect("a body");
     serde_json::to_value(&body).expect("JSON")
 }
 
@@ -87,6 +90,17 @@ fn verbose_says_where_each_value_came_from() {
 }
 
 #[test]
+fn a_membership_that_rests_on_a_limit_says_so() {
+    let (view, mut memberships) = person();
+    memberships[0].1.is_approximate = true;
+    let query = Query::parse("verbose=true&include=buyers", known(Part::Traits)).expect("a query");
+    let body =
+        traits(&view, &memberships, Timestamp::from_millis(5_000), &BTreeSet::new(), &query).expect("a body");
+    let body = serde_json::to_value(&body).expect("JSON");
+    assert_eq!(body["traits"]["buyers"]["approximate"], true);
+}
+
+#[test]
 fn pages_show_every_trait_once_over_all_classes() {
     let whole = asked("")["traits"].as_object().expect("an object").clone();
     for limit in 1..=whole.len() + 1 {
@@ -108,4 +122,40 @@ fn pages_show_every_trait_once_over_all_classes() {
         }
         assert_eq!(seen, whole.keys().cloned().collect::<Vec<_>>(), "{limit}");
     }
+}
+
+#[test]
+fn what_lacks_events_of_old_is_approximate() {
+    let computed_traits = vec![computed(1, "orders", r#"count(event("Order Completed"))"#)];
+    let policies = BTreeMap::from([("plan".to_owned(), MergePolicy::Oldest)]);
+    let rules = TraitRules { policies, ..TraitRules::default() };
+    let catalog = catalog(&Defined { computed_traits, traits: rules, ..Defined::default() });
+    let view = view(fragment(&CALLS, &catalog), &catalog, &Partitions::default());
+    let query = Query::parse("verbose=true", known(Part::Traits)).expect("a query");
+    let told = |unfilled: &BTreeSet<u32>, name: &str| {
+        let body = traits(&view, &[], Timestamp::from_millis(5_000), unfilled, &query).expect("a body");
+        serde_json::to_value(&body).expect("JSON")["traits"][name]["approximate"].clone()
+    };
+    let (none, both) = (BTreeSet::new(), BTreeSet::from([1, 2]));
+    let cases = [
+        (&none, "orders", json!(false)),
+        (&none, "plan", Value::Null),
+        (&both, "orders", json!(true)),
+        (&both, "plan", json!(true)),
+        (&both, "zip", Value::Null),
+    ];
+    for (unfilled, name, want) in cases {
+        assert_eq!(told(unfilled, name), want, "{name} without {unfilled:?}");
+    }
+}
+
+#[test]
+fn a_view_shows_what_the_api_shows() {
+    let (view, memberships) = person();
+    let is_member = |id| memberships.iter().any(|(of, _)| *of == id);
+    let shown = view.shown(Timestamp::from_millis(5_000), is_member).into_iter();
+    let shown = shown.map(|(name, json)| (name.to_owned(), serde_json::from_str(&json).expect("JSON")));
+    assert_eq!(Value::Object(shown.collect()), asked("")["traits"]);
+    let sent: Vec<&str> = view.sent().map(|(name, ..)| name).collect();
+    assert_eq!(sent, ["big", "plan", "zip"]);
 }

@@ -13,21 +13,22 @@ fn ids(users: &str) -> BTreeSet<Identifier> {
 }
 
 fn membership(users: &str) -> Membership {
-    Membership { since: Timestamp::default(), sequence: 1, identifiers: ids(users).into_iter().collect() }
+    let identifiers = ids(users).into_iter().collect();
+    Membership { since: Timestamp::default(), sequence: 1, identifiers, is_approximate: false }
 }
 
 fn entry(identifiers: Arc<[Identifier]>) -> Membership {
-    Membership { since: AT, sequence: 9, identifiers }
+    Membership { since: AT, sequence: 9, identifiers, is_approximate: false }
 }
 
 /// Live profiles with their identifiers and whether the condition holds; those that were merged, and into which.
 fn sides(live: &[(u8, &str, bool)], merged: &[(u8, u8)]) -> Sides {
-    let mut sides = Sides { live: BTreeMap::new(), heirs: BTreeMap::new(), owners: BTreeMap::new() };
+    let mut sides = Sides::default();
     for (number, users, holds) in live {
         let identifiers = ids(users);
         sides.owners.extend(identifiers.iter().map(|known| (known.clone(), profile(*number))));
         let held = if *holds { vec![0] } else { Vec::new() };
-        sides.live.insert(profile(*number), Side { identifiers, held, due: None });
+        sides.live.insert(profile(*number), Side { identifiers, held, ..Side::default() });
     }
     sides.heirs.extend(merged.iter().map(|(from, to)| (profile(*from), profile(*to))));
     sides
@@ -195,4 +196,32 @@ fn what_is_not_evaluated_stands_still() {
     let want = [(1, "a x"), (2, "c d"), (5, "e")].map(|(id, users)| (profile(id), users.to_owned()));
     assert_eq!(after, want);
     assert!(got.exits.is_empty() && got.entries.is_empty());
+}
+
+/// Whoever has what was told of a member is in it, also if the member is no more.
+#[test]
+fn what_stands_still_is_parted() {
+    let sides = sides(&[(1, "a", false), (2, "b", false), (3, "c d", false)], &[]);
+    let before = [(1, "a b c"), (3, "d"), (4, "b e")];
+    let before: BTreeMap<ProfileId, Membership> =
+        before.into_iter().map(|(number, users)| (profile(number), membership(users))).collect();
+    let got = stand_still(&sides, &before);
+    let after: Vec<_> = got.after.iter().map(|(id, known)| (*id, text(&known.identifiers))).collect();
+    let want = [(1, "a"), (2, "b"), (3, "c d"), (4, "e")].map(|(id, users)| (profile(id), users.to_owned()));
+    assert_eq!(after, want);
+    assert!(got.exits.is_empty() && got.entries.is_empty());
+}
+
+/// An event met a profile before the pass that settles those that were made again: what it entered with stays told.
+#[test]
+fn an_exit_leaves_out_what_another_entered_with() {
+    let mut sides = sides(&[(1, "a", false), (2, "b c", true)], &[]);
+    sides.are_made_again = true;
+    let before = [(1, "a b"), (2, "b c"), (3, "c")];
+    let before: BTreeMap<ProfileId, Membership> =
+        before.into_iter().map(|(number, users)| (profile(number), membership(users))).collect();
+    let got = settle(&sides, &before, |side| side.held.contains(&0), entry);
+    let exits: Vec<_> = got.exits.iter().map(|(id, told)| (*id, text(told))).collect();
+    assert_eq!(exits, [(profile(1), "a".to_owned())]);
+    assert_eq!((got.ended, got.entries.len(), got.after.len()), (2, 0, 1));
 }

@@ -9,6 +9,8 @@
 //!   other part that is a member enters.
 //! - What was told of a member that stays one follows its identifiers: those that are on another profile now belong to that
 //!   one's membership, and if it has none, it exits with them.
+//! - An audience that is broken stands still, and nothing is told of it: where a member of it is parted, whoever has an
+//!   identifier that was told is a member of it, with that.
 //! - Exits come before entries where a profile is parted.
 
 use super::people::ONE;
@@ -122,7 +124,9 @@ impl Expected<'_> {
         if self.is_in(audience, profile) {
             let own = self.moves.live.get(&profile).cloned().unwrap_or_default();
             self.members.insert((audience, profile), own.clone());
-            self.tell(audience, true, &[profile], own);
+            if !self.moves.broken.contains(&audience) {
+                self.tell(audience, true, &[profile], own);
+            }
         }
     }
 

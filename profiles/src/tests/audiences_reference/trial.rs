@@ -142,14 +142,21 @@ impl Trial {
         is_broken(&self.workspace, &audience.definition)
     }
 
-    /// A broken audience has those whom it had, or the profiles that they were merged into.
+    /// A broken audience has those whom it had, or the profiles that they were merged into, and whoever has now what was
+    /// told of them.
     fn check_broken(&self, is: &Members, moves: &Moves) -> Result<(), TestCaseError> {
         let survivors: BTreeMap<ProfileId, ProfileId> =
             moves.merged.iter().flat_map(|(to, gone)| gone.iter().map(|gone| (*gone, *to))).collect();
         let now = |id: &ProfileId| survivors.get(id).copied().unwrap_or(*id);
         for audience in &moves.broken {
             let had: BTreeSet<ProfileId> = of(&self.members, *audience).iter().map(now).collect();
-            prop_assert_eq!(&had, &of(is, *audience), "{:?} is broken", audience);
+            let (has, told) = (of(is, *audience), told_of(&self.members, *audience));
+            prop_assert!(had.is_subset(&has), "{:?} is broken", audience);
+            prop_assert_eq!(&told, &told_of(is, *audience), "{:?} is broken", audience);
+            for new in has.difference(&had) {
+                let own = &is[&(*audience, *new)];
+                prop_assert!(own.is_subset(&moves.live[new]) && !own.is_empty(), "{:?} is broken", audience);
+            }
         }
         Ok(())
     }
@@ -238,6 +245,12 @@ impl Trial {
 /// The members of one audience.
 fn of(members: &Members, audience: AudienceId) -> BTreeSet<ProfileId> {
     members.keys().filter(|(of, _)| *of == audience).map(|(_, profile)| *profile).collect()
+}
+
+/// The identifiers that were told of all members of one audience.
+fn told_of(members: &Members, audience: AudienceId) -> BTreeSet<&String> {
+    let those = members.iter().filter(|((of, _), _)| *of == audience);
+    those.flat_map(|(_, told)| told).collect()
 }
 
 /// Whether a value is shown so: equal values have equal texts, a length of time is one in whole seconds, and no values are

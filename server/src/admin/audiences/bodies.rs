@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use tributary_model::workspace::{Audience, ComputedTrait};
 use utoipa::ToSchema;
 
-use crate::admin::outside::AudienceStanding;
+use crate::admin::outside::{AudienceStanding, ComputedStanding};
 
 /// A new audience.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -104,7 +104,7 @@ pub struct AudienceView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AudienceStatus {
     /// `waiting` (it is not begun), `reading` (the log is read back for it), `evaluating` (profile after profile),
-    /// `live`, `broken` (what it refers to is gone: nobody enters or leaves), `leaving`.
+    /// `live`, `broken` (what it refers to is gone: nobody enters or leaves).
     #[schema(example = "live")]
     pub stage: &'static str,
     /// How much of the stage's work is done: events read, or profiles evaluated.
@@ -130,6 +130,25 @@ impl AudienceStatus {
         let AudienceStanding { stage, done, total, since, size, problem } = standing;
         Self { stage, done, total, since: since.map(|since| since.to_string()), size, problem }
     }
+}
+
+/// The audiences.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AudienceList {
+    /// All audiences, by id.
+    pub data: Vec<AudienceView>,
+    /// Those that were deleted and still have members.
+    pub leaving: Vec<LeavingAudience>,
+}
+
+/// An audience that was deleted, and whose members are leaving.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LeavingAudience {
+    /// Its key. A new audience of this key waits until all have left.
+    #[schema(example = "lapsed")]
+    pub key: String,
+    /// How many members have yet to leave.
+    pub left: u64,
 }
 
 /// A new computed trait.
@@ -165,11 +184,14 @@ pub struct ComputedTraitPut {
     /// Shown only.
     #[schema(value_type = Option<String>)]
     pub created_at: Option<Value>,
+    /// Shown only.
+    #[schema(value_type = Option<Object>)]
+    pub status: Option<Value>,
 }
 
-/// A computed trait.
+/// A computed trait as the workspace has it.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ComputedTraitView {
+pub struct ComputedTraitDefinition {
     /// Its id.
     #[schema(example = "trt_5")]
     pub id: String,
@@ -188,7 +210,7 @@ pub struct ComputedTraitView {
     pub created_at: String,
 }
 
-impl ComputedTraitView {
+impl ComputedTraitDefinition {
     pub(in crate::admin) fn of(computed: &ComputedTrait) -> Self {
         Self {
             id: computed.id.to_string(),
@@ -198,6 +220,44 @@ impl ComputedTraitView {
             tree: raw(&computed.definition),
             created_at: computed.created_at.to_string(),
         }
+    }
+}
+
+/// A computed trait, and how it stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ComputedTraitView {
+    /// What it is.
+    #[serde(flatten)]
+    pub computed: ComputedTraitDefinition,
+    /// How it stands.
+    pub status: ComputedTraitStatus,
+}
+
+/// How a computed trait stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ComputedTraitStatus {
+    /// `waiting` (it is not begun), `reading` (the log is read back for it) or `live`. Before that its values are
+    /// approximate.
+    #[schema(example = "live")]
+    pub stage: &'static str,
+    /// How many events of the log are read.
+    pub done: u64,
+    /// How many there are to read.
+    pub total: u64,
+    /// The events that count: those that arrived then or later; `null` for all that were ever accepted, and until
+    /// they are read.
+    #[schema(format = DateTime)]
+    pub since: Option<String>,
+}
+
+impl ComputedTraitStatus {
+    /// The status as it is told; one that nobody tells of waits.
+    pub(in crate::admin) fn of(standing: Option<ComputedStanding>) -> Self {
+        let Some(standing) = standing else {
+            return Self { stage: "waiting", done: 0, total: 0, since: None };
+        };
+        let ComputedStanding { stage, done, total, since } = standing;
+        Self { stage, done, total, since: since.map(|since| since.to_string()) }
     }
 }
 
@@ -251,6 +311,9 @@ pub struct MemberView {
     pub since: String,
     /// The identifiers with which it entered, as `namespace:value`; it leaves with the same.
     pub identifiers: Vec<String>,
+    /// `true` if that it is a member rests on values beyond a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approximate: Option<bool>,
     /// Its traits of now; with `verbose=true` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]

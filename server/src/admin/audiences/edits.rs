@@ -17,7 +17,7 @@ const AUDIENCE: &str = "audience";
 const COMPUTED: &str = "computed trait";
 const KEY_BYTES_MAX: usize = 64;
 
-/// What no key may be: a member of our own events, a path of the API, words of the condition language, and traits that
+/// What no key may be: a member of our own events, a path of the API, words that join conditions, and traits that
 /// people have.
 const RESERVED: [&str; 30] = [
     "audience_key",
@@ -63,19 +63,21 @@ pub(in crate::admin) enum InUse {
 
 /// Reads the definition of an audience, in either form.
 pub(in crate::admin) fn read_definition(definition: &Value) -> Result<Condition, Refusal> {
-    condition::read_condition(definition, condition::Scope::Profile).map_err(refused)
+    condition::read_condition(definition, condition::Scope::Profile)
+        .map_err(|error| refused("definition", error))
 }
 
 fn read_aggregate(definition: &Value) -> Result<Aggregate, Refusal> {
-    condition::read_aggregate(definition).map_err(refused)
+    condition::read_aggregate(definition).map_err(|error| refused("definition", error))
 }
 
-fn refused(error: ConditionError) -> Refusal {
+/// The refusal of a definition that stands at `within`.
+pub(super) fn refused(within: &str, error: ConditionError) -> Refusal {
     let ConditionError { place, at, message, hint } = error;
-    let place = if place.is_empty() { "definition".to_owned() } else { format!("definition.{place}") };
+    let place = if place.is_empty() { within.to_owned() } else { format!("{within}.{place}") };
     let hinted = hint.as_ref().map_or_else(|| message.clone(), |hint| format!("{message}; {hint}"));
     let words = match &at {
-        Some(at) => format!("`definition`, line {}, column {}: {hinted}", at.line, at.column),
+        Some(at) => format!("`{within}`, line {}, column {}: {hinted}", at.line, at.column),
         None => format!("`{place}`: {hinted}"),
     };
     invalid(words).at(Fault { place, at: at.map(|at| (at.line, at.column)), hint })
@@ -144,9 +146,10 @@ fn check_identity(what: &str, put: (Option<&str>, Option<&str>), is: (&str, Stri
 
 /// Adds an audience. What it refers to is checked.
 pub(in crate::admin) fn create_audience(draft: &mut Draft, new: AudienceNew) -> Result<AudienceId, Refusal> {
-    let (before, key) = (draft.workspace.clone(), new.key.clone());
+    let (before, key, sent) = (draft.workspace.clone(), new.key.clone(), new.definition.clone());
     let id = add_audience(draft, new)?;
-    references::check(&before, &draft.workspace).map_err(|wrong| wrong.refusal("definition", &key))?;
+    references::check(&before, &draft.workspace)
+        .map_err(|wrong| wrong.refusal("definition", &key, Some(&sent)))?;
     Ok(id)
 }
 
@@ -170,9 +173,10 @@ pub(in crate::admin) fn replace_audience(
     key: &str,
     put: AudiencePut,
 ) -> Result<(), Refusal> {
-    let before = draft.workspace.clone();
+    let (before, sent) = (draft.workspace.clone(), put.definition.clone());
     put_audience(draft, key, put)?;
-    references::check(&before, &draft.workspace).map_err(|wrong| wrong.refusal("definition", key))
+    references::check(&before, &draft.workspace)
+        .map_err(|wrong| wrong.refusal("definition", key, Some(&sent)))
 }
 
 /// Changes an audience, whatever it refers to.
@@ -209,7 +213,7 @@ pub(in crate::admin) fn create_computed_trait(
 ) -> Result<ComputedTraitId, Refusal> {
     let (before, key) = (draft.workspace.clone(), new.key.clone());
     let id = add_computed_trait(draft, new)?;
-    references::check(&before, &draft.workspace).map_err(|wrong| wrong.refusal("definition", &key))?;
+    references::check(&before, &draft.workspace).map_err(|wrong| wrong.refusal("definition", &key, None))?;
     Ok(id)
 }
 
@@ -237,7 +241,7 @@ pub(in crate::admin) fn replace_computed_trait(
 ) -> Result<(), Refusal> {
     let before = draft.workspace.clone();
     put_computed_trait(draft, key, put)?;
-    references::check(&before, &draft.workspace).map_err(|wrong| wrong.refusal("definition", key))
+    references::check(&before, &draft.workspace).map_err(|wrong| wrong.refusal("definition", key, None))
 }
 
 /// Changes a computed trait, whatever refers to it.

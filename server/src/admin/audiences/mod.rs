@@ -15,6 +15,7 @@ pub(super) use edits::{
     InUse, create_audience, create_computed_trait, delete_audience, delete_computed_trait, read_definition,
     replace_audience, replace_computed_trait,
 };
+pub(super) use references::unusable;
 pub(super) use shown::{hour_start, hours, size_points};
 pub(super) use trait_rules::{checked as checked_trait_rules, shown as shown_trait_rules};
 pub(super) use whole::{Parts, replace_all};

@@ -5,6 +5,8 @@
 
 use std::collections::HashSet;
 
+use serde_json::Value;
+
 use super::bodies::{AudienceNew, AudiencePut, ComputedTraitNew, ComputedTraitPut, TraitRulesBody};
 use super::{edits, references, trait_rules};
 use crate::admin::document::within;
@@ -38,6 +40,7 @@ pub(in crate::admin) fn replace_all(draft: &mut Draft, parts: Parts) -> Result<(
     for (index, (put, key)) in numbered.enumerate() {
         put_computed_trait(draft, key, put).map_err(|refusal| within(COMPUTED, index, refusal))?;
     }
+    let sent: Vec<Value> = audiences.iter().flatten().map(|put| put.definition.clone()).collect();
     let numbered = audiences.into_iter().flatten().zip(audience_keys.iter().flatten());
     for (index, (put, key)) in numbered.enumerate() {
         put_audience(draft, key, put).map_err(|refusal| within(AUDIENCES, index, refusal))?;
@@ -47,10 +50,10 @@ pub(in crate::admin) fn replace_all(draft: &mut Draft, parts: Parts) -> Result<(
         match index {
             Some(index) => {
                 let key = wrong.key.clone();
-                wrong.refusal(&format!("{AUDIENCES}[{index}].definition"), &key)
+                wrong.refusal(&format!("{AUDIENCES}[{index}].definition"), &key, sent.get(index))
             }
             // It was not sent: what it refers to goes.
-            None => wrong.refusal(COMPUTED, ""),
+            None => wrong.refusal(COMPUTED, "", None),
         }
     })?;
     if let Some(rules) = trait_rules {

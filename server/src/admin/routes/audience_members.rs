@@ -131,7 +131,7 @@ fn time(name: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiError>
 }
 
 fn member(member: AudienceMember) -> Result<MemberView, ApiError> {
-    let AudienceMember { profile, since, identifiers, traits } = member;
+    let AudienceMember { profile, since, identifiers, is_approximate, traits } = member;
     let value = |json: String| {
         RawValue::from_string(json)
             .map_err(|_| ApiError::new(ErrorCode::Internal, "a stored value is not JSON"))
@@ -141,7 +141,9 @@ fn member(member: AudienceMember) -> Result<MemberView, ApiError> {
             traits.into_iter().map(|(name, json)| Ok((name, value(json)?))).collect::<Result<_, ApiError>>()
         })
         .transpose()?;
-    Ok(MemberView { profile_id: profile.to_string(), since: since.to_string(), identifiers, traits })
+    let approximate = is_approximate.then_some(true);
+    let (profile_id, since) = (profile.to_string(), since.to_string());
+    Ok(MemberView { profile_id, since, identifiers, approximate, traits })
 }
 
 /// The workspace of a caller who may read configuration and profiles.

@@ -31,10 +31,15 @@ pub(in crate::admin) async fn create(admin: Data<Admin>, http: HttpRequest, payl
     let workspace = reader(&admin, &http)?;
     let new: AudiencePreviewNew = request::json(payload, admin.editor.limits.body_bytes_max).await?;
     let wait = Duration::from_secs(new.wait_seconds()?);
-    let order = new.order(&workspace)?;
     let previews = &admin.outside.audience_previews;
-    let (part, tried) = (Arc::clone(previews), order.clone());
-    if let Some(report) = blocking(move || part.at_once(&tried)).await? {
+    let (part, of) = (Arc::clone(previews), Arc::clone(&workspace));
+    let tried = move || {
+        let order = new.order(&of)?;
+        let report = part.at_once(&order)?;
+        Ok::<_, ApiError>((order, report))
+    };
+    let (order, report) = blocking(tried).await?;
+    if let Some(report) = report {
         return Ok(done(None, report));
     }
     let id = previews.begin(&order)?;

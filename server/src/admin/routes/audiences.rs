@@ -12,10 +12,9 @@ use tributary_model::workspace::{Audience, Scope};
 
 use super::{Answer, blocking, caller, deleted, order, versioned};
 use crate::admin::audiences::bodies::{
-    AudienceDefinition, AudienceNew, AudiencePut, AudienceStatus, AudienceView,
+    AudienceDefinition, AudienceList, AudienceNew, AudiencePut, AudienceStatus, AudienceView, LeavingAudience,
 };
 use crate::admin::audiences::{InUse, create_audience, delete_audience, replace_audience};
-use crate::admin::dto::List;
 use crate::admin::error::ApiError;
 use crate::admin::outside::OutsideError;
 use crate::admin::{Admin, request};
@@ -49,18 +48,25 @@ pub(in crate::admin) async fn create(admin: Data<Admin>, http: HttpRequest, payl
 }
 
 /// List the audiences
+///
+/// Beside them, those that were deleted and whose members are leaving.
 #[utoipa::path(get, path = "/admin/v1/audiences", tag = "audiences",
-    responses((status = 200, description = "All audiences, by id", body = List<AudienceView>)))]
+    responses((status = 200, description = "All audiences, by id", body = AudienceList)))]
 pub(in crate::admin) async fn list(admin: Data<Admin>, http: HttpRequest) -> Answer {
     let workspace = caller(&admin, &http, Scope::AdminRead)?.workspace;
     let (part, of) = (Arc::clone(&admin.outside.audiences), Arc::clone(&workspace));
-    let view = move |audience: &Audience| {
-        let status = AudienceStatus::of(part.standing(of.id, audience.id)?);
-        Ok::<_, OutsideError>(AudienceView { audience: AudienceDefinition::of(audience), status })
-    };
-    let all = workspace.audiences.clone();
-    let data = blocking(move || all.iter().map(view).collect::<Result<Vec<_>, _>>()).await?;
-    Ok(versioned(StatusCode::OK, &workspace, &List { data }))
+    let list = blocking(move || {
+        let view = |audience: &Audience| {
+            let status = AudienceStatus::of(part.standing(of.id, audience.id)?);
+            Ok::<_, OutsideError>(AudienceView { audience: AudienceDefinition::of(audience), status })
+        };
+        let data = of.audiences.iter().map(view).collect::<Result<_, _>>()?;
+        let leaving = part.leaving(of.id)?.into_iter();
+        let leaving = leaving.map(|(key, left)| LeavingAudience { key, left }).collect();
+        Ok::<_, OutsideError>(AudienceList { data, leaving })
+    })
+    .await?;
+    Ok(versioned(StatusCode::OK, &workspace, &list))
 }
 
 /// Read an audience
@@ -69,7 +75,11 @@ pub(in crate::admin) async fn list(admin: Data<Admin>, http: HttpRequest) -> Ans
     responses((status = 200, description = "The audience, and how it stands", body = AudienceView)))]
 pub(in crate::admin) async fn read(admin: Data<Admin>, http: HttpRequest) -> Answer {
     let workspace = caller(&admin, &http, Scope::AdminRead)?.workspace;
-    let view = view(&admin, &workspace, key(&http)).await?;
+    let key = key(&http);
+    if find(&workspace, key).is_err() {
+        return Err(left(&admin, &workspace, key).await?);
+    }
+    let view = view(&admin, &workspace, key).await?;
     Ok(versioned(StatusCode::OK, &workspace, &view))
 }
 
@@ -128,6 +138,18 @@ pub(super) fn key(http: &HttpRequest) -> &str {
 pub(super) fn find<'a>(workspace: &'a Workspace, key: &str) -> Result<&'a Audience, ApiError> {
     let found = workspace.audiences.iter().find(|audience| audience.key == key);
     found.ok_or_else(|| request::no_such(WHAT, key))
+}
+
+/// That there is no audience of this key; if there was one that still has members, that they are leaving.
+async fn left(admin: &Admin, workspace: &Workspace, key: &str) -> Result<ApiError, ApiError> {
+    let (part, id) = (Arc::clone(&admin.outside.audiences), workspace.id);
+    let leaving = blocking(move || part.leaving(id)).await?;
+    Ok(match leaving.into_iter().find(|(leaving, _)| leaving == key) {
+        Some((_, left)) => ApiError::not_found(format!(
+            "there is no {WHAT} {key} any more: it was deleted, and its members are leaving, {left} are left"
+        )),
+        None => request::no_such(WHAT, key),
+    })
 }
 
 async fn view(admin: &Admin, workspace: &Workspace, key: &str) -> Result<AudienceView, ApiError> {

@@ -1,24 +1,30 @@
 //! Computed traits: what is computed from the events of a profile.
 
+use std::sync::Arc;
+
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use tributary_model::Workspace;
-use tributary_model::workspace::Scope;
+use tributary_model::workspace::{ComputedTrait, Scope};
 
 use super::audiences::{forced, has_read, key};
-use super::{Answer, caller, deleted, order, versioned};
-use crate::admin::audiences::bodies::{ComputedTraitNew, ComputedTraitPut, ComputedTraitView};
+use super::{Answer, blocking, caller, deleted, order, versioned};
+use crate::admin::audiences::bodies::{
+    ComputedTraitDefinition, ComputedTraitNew, ComputedTraitPut, ComputedTraitStatus, ComputedTraitView,
+};
 use crate::admin::audiences::{create_computed_trait, delete_computed_trait, replace_computed_trait};
 use crate::admin::dto::List;
 use crate::admin::error::ApiError;
+use crate::admin::outside::{Audiences, OutsideError};
 use crate::admin::{Admin, request};
 
 const WHAT: &str = "computed trait";
 
 /// Create a computed trait
 ///
-/// It has a value for every profile from then on, from the events as far back as the log reaches.
+/// It has a value for every profile from then on, from the events as far back as the log reaches. Until they are read,
+/// which `status` shows, values are approximate.
 #[utoipa::path(post, path = "/admin/v1/computed-traits", tag = "computed_traits",
     request_body = ComputedTraitNew,
     responses((status = 201, description = "Created", body = ComputedTraitView)))]
@@ -35,7 +41,8 @@ pub(in crate::admin) async fn create(admin: Data<Admin>, http: HttpRequest, payl
         })
         .await?;
     has_read(&admin, &made.workspace).await;
-    Ok(versioned(StatusCode::CREATED, &made.workspace, &view(&made.workspace, &key)?))
+    let view = view(&admin, &made.workspace, &key).await?;
+    Ok(versioned(StatusCode::CREATED, &made.workspace, &view))
 }
 
 /// List the computed traits
@@ -43,7 +50,12 @@ pub(in crate::admin) async fn create(admin: Data<Admin>, http: HttpRequest, payl
     responses((status = 200, description = "All computed traits, by id", body = List<ComputedTraitView>)))]
 pub(in crate::admin) async fn list(admin: Data<Admin>, http: HttpRequest) -> Answer {
     let workspace = caller(&admin, &http, Scope::AdminRead)?.workspace;
-    let data = workspace.computed_traits.iter().map(ComputedTraitView::of).collect();
+    let (part, of) = (Arc::clone(&admin.outside.audiences), Arc::clone(&workspace));
+    let data = blocking(move || {
+        let views = of.computed_traits.iter().map(|computed| standing(&*part, &of, computed));
+        views.collect::<Result<Vec<_>, _>>()
+    })
+    .await?;
     Ok(versioned(StatusCode::OK, &workspace, &List { data }))
 }
 
@@ -53,7 +65,8 @@ pub(in crate::admin) async fn list(admin: Data<Admin>, http: HttpRequest) -> Ans
     responses((status = 200, description = "The computed trait", body = ComputedTraitView)))]
 pub(in crate::admin) async fn read(admin: Data<Admin>, http: HttpRequest) -> Answer {
     let workspace = caller(&admin, &http, Scope::AdminRead)?.workspace;
-    Ok(versioned(StatusCode::OK, &workspace, &view(&workspace, key(&http))?))
+    let view = view(&admin, &workspace, key(&http)).await?;
+    Ok(versioned(StatusCode::OK, &workspace, &view))
 }
 
 /// Change a computed trait
@@ -76,7 +89,8 @@ pub(in crate::admin) async fn replace(admin: Data<Admin>, http: HttpRequest, pay
         })
         .await?;
     has_read(&admin, &made.workspace).await;
-    Ok(versioned(StatusCode::OK, &made.workspace, &view(&made.workspace, &key)?))
+    let view = view(&admin, &made.workspace, &key).await?;
+    Ok(versioned(StatusCode::OK, &made.workspace, &view))
 }
 
 /// Delete a computed trait
@@ -102,7 +116,19 @@ pub(in crate::admin) async fn delete(admin: Data<Admin>, http: HttpRequest) -> A
     Ok(deleted(&made.workspace))
 }
 
-fn view(workspace: &Workspace, key: &str) -> Result<ComputedTraitView, ApiError> {
+async fn view(admin: &Admin, workspace: &Arc<Workspace>, key: &str) -> Result<ComputedTraitView, ApiError> {
     let found = workspace.computed_traits.iter().find(|computed| computed.key == key);
-    found.map(ComputedTraitView::of).ok_or_else(|| request::no_such(WHAT, key))
+    let computed = found.ok_or_else(|| request::no_such(WHAT, key))?.clone();
+    let (part, of) = (Arc::clone(&admin.outside.audiences), Arc::clone(workspace));
+    blocking(move || standing(&*part, &of, &computed)).await
+}
+
+/// A computed trait with how it stands. Blocking.
+fn standing(
+    part: &dyn Audiences,
+    workspace: &Workspace,
+    computed: &ComputedTrait,
+) -> Result<ComputedTraitView, OutsideError> {
+    let status = ComputedTraitStatus::of(part.computed_standing(workspace.id, computed.id)?);
+    Ok(ComputedTraitView { computed: ComputedTraitDefinition::of(computed), status })
 }

@@ -26,7 +26,7 @@ use crate::admin::exports::{ExportRows, Exported};
 use crate::admin::outside::OutsideError;
 use crate::admin::{Admin, request};
 use crate::bulk::write::RowWriter;
-use crate::bulk::{COLUMNS_MAX, Columns, Format, Row};
+use crate::bulk::{Asked, COLUMNS_MAX, Columns, Format, Formulas, Row};
 
 /// The columns of traits are those of so many first rows.
 const FIRST_ROWS: usize = 1_000;
@@ -43,6 +43,7 @@ const STALLED: Duration = Duration::from_secs(60);
 struct ExportQuery {
     format: Option<String>,
     traits: Option<String>,
+    formulas: Option<String>,
 }
 
 /// Export the members of an audience
@@ -54,6 +55,8 @@ struct ExportQuery {
         ("key" = String, Path, description = "Its key", example = "lapsed"),
         ("format" = Option<String>, Query, description = "`ndjson` (the default), `csv` or `parquet`"),
         ("traits" = Option<String>, Query, description = "Only these traits, with commas between"),
+        ("formulas" = Option<String>, Query,
+            description = "`escape`: CSV has an apostrophe before texts that a spreadsheet takes for formulas"),
     ),
     responses((status = 200, description = "The members", body = String, content_type = "application/x-ndjson")))]
 pub(in crate::admin) async fn members(admin: Data<Admin>, http: HttpRequest) -> Answer {
@@ -70,6 +73,8 @@ pub(in crate::admin) async fn members(admin: Data<Admin>, http: HttpRequest) -> 
     params(
         ("format" = Option<String>, Query, description = "`ndjson` (the default), `csv` or `parquet`"),
         ("traits" = Option<String>, Query, description = "Only these traits, with commas between"),
+        ("formulas" = Option<String>, Query,
+            description = "`escape`: CSV has an apostrophe before texts that a spreadsheet takes for formulas"),
     ),
     responses((status = 200, description = "The profiles", body = String, content_type = "application/x-ndjson")))]
 pub(in crate::admin) async fn profiles(admin: Data<Admin>, http: HttpRequest) -> Answer {
@@ -91,7 +96,13 @@ async fn export(
         }
         None => Format::Ndjson,
     };
+    let formulas = formulas(query.formulas.as_deref(), format)?;
     let asked = query.traits.as_deref().map(asked).transpose()?;
+    let asked = asked.map(|names| {
+        let is_computed = |name: &String| workspace.computed_traits.iter().any(|one| one.key == *name);
+        let (computed, sent) = names.into_iter().partition(is_computed);
+        Asked { sent, computed }
+    });
     let (part, id) = (Arc::clone(&admin.outside.exports), workspace.id);
     // What fails here is answered as it should be; later, the answer can only break off.
     let (rows, first) = blocking(move || {
@@ -105,7 +116,7 @@ async fn export(
     let (sender, written) = channel(CHUNKS_MAX);
     thread::Builder::new()
         .name("export".to_owned())
-        .spawn(move || run(rows, &first, format, columns, sender))
+        .spawn(move || run(rows, &first, (format, formulas), columns, sender))
         .map_err(|error| ApiError::internal(&error))?;
     let (to_body, body) = channel(CHUNKS_MAX);
     rt::spawn(forward(written, to_body));
@@ -114,6 +125,15 @@ async fn export(
         .insert_header((CONTENT_TYPE, format.media_type()))
         .insert_header((CONTENT_DISPOSITION, file))
         .streaming(pieces(body)))
+}
+
+/// What is to be done with texts that a spreadsheet takes for formulas.
+fn formulas(text: Option<&str>, format: Format) -> Result<Formulas, ApiError> {
+    match text {
+        None => Ok(Formulas::Plain),
+        Some("escape") if format == Format::Csv => Ok(Formulas::Escape),
+        Some(_) => Err(ApiError::invalid("`formulas`: give `escape`, with `format=csv`, or leave it out")),
+    }
 }
 
 /// The traits that are asked for.
@@ -150,12 +170,12 @@ enum Piece {
 fn run(
     mut rows: Box<dyn ExportRows>,
     first: &[Row],
-    format: Format,
+    manner: (Format, Formulas),
     columns: Columns,
     sender: Sender<Piece>,
 ) {
     let mut sink = Sink { sender, chunk: Vec::with_capacity(CHUNK_BYTES), is_taken: true };
-    let written = write_all(&mut *rows, first, format, columns, &mut sink);
+    let written = write_all(&mut *rows, first, manner, columns, &mut sink);
     let written = written.and_then(|()| sink.end().map_err(ExportError::from));
     if let Err(error) = written
         && sink.is_taken
@@ -176,11 +196,11 @@ enum ExportError {
 fn write_all(
     rows: &mut dyn ExportRows,
     first: &[Row],
-    format: Format,
+    (format, formulas): (Format, Formulas),
     columns: Columns,
     sink: &mut Sink,
 ) -> Result<(), ExportError> {
-    let mut writer = RowWriter::new(format, columns, sink)?;
+    let mut writer = RowWriter::new(format, formulas, columns, sink)?;
     for row in first {
         writer.write(row)?;
     }
@@ -292,7 +312,8 @@ mod tests {
     async fn a_body_that_was_not_written_to_its_end_fails() {
         let (sender, body) = channel(CHUNKS_MAX);
         let thread = thread::spawn(move || {
-            run(Box::new(Failing(3)), &[], Format::Ndjson, Columns::of(&[], None, false), sender);
+            let manner = (Format::Ndjson, Formulas::Plain);
+            run(Box::new(Failing(3)), &[], manner, Columns::of(&[], None, false), sender);
         });
         let all: Vec<io::Result<Bytes>> = pieces(body).collect().await;
         thread.join().expect("no panic");

@@ -118,6 +118,40 @@ async fn a_computed_trait_is_created_read_changed_and_deleted() {
 }
 
 #[actix_web::test]
+async fn a_computed_trait_shows_how_far_the_log_is_read_for_it() {
+    let server = Server::start();
+    let made = server.computed("spent").await;
+    assert_eq!(made.body["status"], json!({"stage": "waiting", "done": 0, "total": 0, "since": null}));
+    let standing =
+        ComputedStanding { stage: "reading", done: 3, total: 7, since: Some(Timestamp::from_millis(0)) };
+    server.others.computed.lock().expect("not poisoned").insert(ComputedTraitId(3), standing);
+    let read = server.get("/computed-traits/spent").await.expect(200);
+    let status = json!({"stage": "reading", "done": 3, "total": 7, "since": "1970-01-01T00:00:00.000Z"});
+    assert_eq!(read.body["status"], status);
+    assert_eq!(server.get("/computed-traits").await.expect(200).body["data"], json!([read.body]));
+}
+
+#[actix_web::test]
+async fn an_audience_that_is_left_is_shown_until_nobody_is_in_it() {
+    let server = Server::start();
+    assert_eq!(server.get("/audiences").await.expect(200).body, json!({"data": [], "leaving": []}));
+    *server.others.leaving.lock().expect("not poisoned") = vec![("gone".to_owned(), 3)];
+    let leaving = json!([{"key": "gone", "left": 3}]);
+    assert_eq!(server.get("/audiences").await.expect(200).body["leaving"], leaving);
+    let missing = server.get("/audiences/gone").await.expect(404);
+    assert!(
+        missing.message().contains("leaving") && missing.message().contains('3'),
+        "{}",
+        missing.message()
+    );
+    let unknown = server.get("/audiences/never").await.expect(404);
+    assert!(!unknown.message().contains("leaving"), "{}", unknown.message());
+    // A new one of the key is shown, though it waits.
+    let again = server.audience("gone", PRO).await;
+    assert_eq!(server.get("/audiences/gone").await.expect(200).body, again.body);
+}
+
+#[actix_web::test]
 async fn a_key_is_a_word_of_its_own() {
     let server = Server::start();
     server.audience("taken", PRO).await;
@@ -200,17 +234,33 @@ async fn references_are_to_what_is_there_and_never_in_a_cycle() {
     server.audience("b", r#"audience("a")"#).await;
     server.audience("c", r#"not audience("b")"#).await;
     let cases = [
-        ("an unknown audience", "a", r#"audience("nobody")"#, "nobody"),
-        ("an unknown computed trait", "a", "computed.spent > 1", "spent"),
-        ("itself", "a", r#"audience("a")"#, "cycle"),
-        ("a cycle of three", "a", r#"traits.plan exists and audience("c")"#, "cycle"),
+        ("an unknown audience", "a", r#"audience("nobody")"#, "nobody", "definition.audience", 10),
+        (
+            "an unknown computed trait",
+            "a",
+            "computed.spent > 1",
+            "spent",
+            "definition.compare.left.computed",
+            1,
+        ),
+        ("itself", "a", r#"audience("a")"#, "cycle", "definition.audience", 10),
+        (
+            "a cycle of three",
+            "a",
+            r#"traits.plan exists and audience("c")"#,
+            "cycle",
+            "definition.all[1].audience",
+            33,
+        ),
     ];
-    for (name, key, definition, part) in cases {
+    for (name, key, definition, part, place, column) in cases {
         let answer = server.put("PUT", &format!("/audiences/{key}"), json!({"definition": definition})).await;
         let answer = answer.expect(400);
-        assert!(answer.message().starts_with("`definition`: "), "{name}: {}", answer.body);
-        assert!(answer.message().contains(part), "{name}: {part} is not in {}", answer.body);
-        assert_eq!(answer.body["error"]["place"], "definition", "{name}");
+        let error = &answer.body["error"];
+        assert!(answer.message().starts_with("`definition`, line 1, column "), "{name}: {error}");
+        assert!(answer.message().contains(part), "{name}: {part} is not in {error}");
+        assert_eq!(error["place"], place, "{name}");
+        assert_eq!((&error["line"], &error["column"]), (&json!(1), &json!(column)), "{name}");
     }
     assert_eq!(server.get("/workspace").await.body["version"], 4, "nothing was changed");
 }

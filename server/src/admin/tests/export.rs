@@ -70,9 +70,9 @@ async fn people_are_exported_in_each_format() {
     let (bytes, media_type) = server.download("/audiences/pro/export?format=csv&traits=plan").await;
     let text = String::from_utf8(bytes).expect("text");
     assert_eq!(media_type, "text/csv; charset=utf-8");
-    let want = "profile_id,user_id,email,anonymous_ids,identifiers,audiences,since,traits,traits.plan";
+    let want = "profile_id,user_id,email,anonymous_ids,identifiers,audiences,since,traits,computed,traits.plan";
     assert_eq!(text.lines().next(), Some(want));
-    assert_eq!(text.lines().nth(3), Some(format!("prf_0,u0,,,,,{id},,\"pro, really\"").as_str()));
+    assert_eq!(text.lines().nth(3), Some(format!("prf_0,u0,,,,,{id},,,\"pro, really\"").as_str()));
 
     let (bytes, media_type) = server.download("/audiences/pro/export?format=parquet").await;
     assert_eq!(media_type, "application/vnd.apache.parquet");
@@ -86,6 +86,8 @@ async fn what_can_not_be_exported_is_refused_before_anything_is_sent() {
         ("/audiences/pro/export", 404, "audience"),
         ("/profiles/export?format=json", 400, "`format`: give ndjson, csv or parquet"),
         ("/profiles/export?traits=a,", 400, "`traits`"),
+        ("/profiles/export?formulas=escape", 400, "`formulas`: give `escape`, with `format=csv`"),
+        ("/profiles/export?format=csv&formulas=keep", 400, "`formulas`"),
         ("/profiles/export?limit=7", 400, "unknown field `limit`"),
     ] {
         let answer = server.get(path).await.expect(status);

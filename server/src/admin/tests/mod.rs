@@ -26,12 +26,15 @@ use futures_util::future::{self, BoxFuture};
 use serde_json::Value;
 use tributary_eventlog::MemoryLog;
 use tributary_model::clock::ManualClock;
-use tributary_model::{AudienceId, DestinationId, ErrorCode, ProfileId, Timestamp, WorkspaceId};
+use tributary_model::{
+    AudienceId, ComputedTraitId, DestinationId, ErrorCode, ProfileId, Timestamp, WorkspaceId,
+};
 
 use super::identity::{AlarmRow, Rebuilt};
 use super::outside::{
-    AudienceMember, AudienceStanding, Audiences, DeadLetterRow, DeadLetters, Detail, Graphs, OutsideError,
-    PreviewOrder, PreviewState, Previews, RejectRow, Rejects, Rows, SizeHour, SnapshotTaken, Snapshots,
+    AudienceMember, AudienceStanding, Audiences, ComputedStanding, DeadLetterRow, DeadLetters, Detail,
+    Graphs, OutsideError, PreviewOrder, PreviewState, Previews, RejectRow, Rejects, Rows, SizeHour,
+    SnapshotTaken, Snapshots,
 };
 use super::*;
 use crate::config::AdminSettings;
@@ -154,6 +157,10 @@ struct Fixed {
     rebuilds: Mutex<Vec<(WorkspaceId, u64, String)>>,
     /// How audiences stand; those that are not laid down wait.
     standings: Mutex<HashMap<AudienceId, AudienceStanding>>,
+    /// How computed traits stand; those that are not laid down wait.
+    computed: Mutex<HashMap<ComputedTraitId, ComputedStanding>>,
+    /// The audiences whose members are leaving.
+    leaving: Mutex<Vec<(String, u64)>>,
     /// The hours in which any audience changed.
     hours: Mutex<Vec<SizeHour>>,
     /// The versions that were waited for.
@@ -301,6 +308,18 @@ impl Audiences for Fixed {
         Ok(self.standings.lock().expect("not poisoned").get(&audience).cloned())
     }
 
+    fn computed_standing(
+        &self,
+        _: WorkspaceId,
+        computed: ComputedTraitId,
+    ) -> Result<Option<ComputedStanding>, OutsideError> {
+        Ok(self.computed.lock().expect("not poisoned").get(&computed).copied())
+    }
+
+    fn leaving(&self, _: WorkspaceId) -> Result<Vec<(String, u64)>, OutsideError> {
+        Ok(self.leaving.lock().expect("not poisoned").clone())
+    }
+
     fn members(
         &self,
         workspace: WorkspaceId,
@@ -315,6 +334,7 @@ impl Audiences for Fixed {
             profile,
             since: Timestamp::from_millis(0),
             identifiers: vec![format!("user_id:{workspace}")],
+            is_approximate: profile == ProfileId([2; 16]),
             traits: (detail == Detail::Traits).then(|| vec![("plan".to_owned(), "\"pro\"".to_owned())]),
         };
         Ok(all.filter(|id| after.is_none_or(|after| *id > after)).take(limit).map(member).collect())

@@ -1,13 +1,15 @@
 //! What the admin API tells of audiences, from what the projector publishes.
 
 use super::Outside;
-use crate::admin::outside::{AudienceMember, AudienceStanding, Audiences, Detail, OutsideError, SizeHour};
+use crate::admin::outside::{
+    AudienceMember, AudienceStanding, Audiences, ComputedStanding, Detail, OutsideError, SizeHour,
+};
 use crate::app::blocking;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
-use tributary_model::{AudienceId, Identifier, Namespace, ProfileId, Timestamp, WorkspaceId};
+use tributary_model::{AudienceId, ComputedTraitId, Identifier, ProfileId, Timestamp, WorkspaceId};
 use tributary_profiles::ProfileReader;
 use tributary_profiles::reader::LookupError;
 
@@ -54,6 +56,28 @@ impl Audiences for Outside {
         }))
     }
 
+    fn computed_standing(
+        &self,
+        workspace: WorkspaceId,
+        computed: ComputedTraitId,
+    ) -> Result<Option<ComputedStanding>, OutsideError> {
+        let reader = self.behind.reader();
+        let Some(reader) = reader.get() else { return Ok(None) };
+        let status = reader.computed_status(workspace, computed).map_err(failed)?;
+        Ok(status.map(|status| ComputedStanding {
+            stage: status.stage.name(),
+            done: status.done,
+            total: status.total,
+            since: status.since,
+        }))
+    }
+
+    fn leaving(&self, workspace: WorkspaceId) -> Result<Vec<(String, u64)>, OutsideError> {
+        let reader = self.behind.reader();
+        let Some(reader) = reader.get() else { return Ok(Vec::new()) };
+        reader.leaving(workspace).map_err(failed)
+    }
+
     fn members(
         &self,
         workspace: WorkspaceId,
@@ -71,7 +95,8 @@ impl Audiences for Outside {
                 Detail::Traits => Some(traits(reader, workspace, profile).map_err(failed)?),
             };
             let identifiers = membership.identifiers.iter().map(Identifier::to_text).collect();
-            members.push(AudienceMember { profile, since: membership.since, identifiers, traits });
+            let (since, is_approximate) = (membership.since, membership.is_approximate);
+            members.push(AudienceMember { profile, since, identifiers, is_approximate, traits });
         }
         Ok(members)
     }
@@ -97,14 +122,14 @@ impl Audiences for Outside {
     }
 }
 
-/// The traits of a profile, as JSON texts; none if it was merged away in this moment.
+/// The traits of a profile as the profile API shows them, as JSON texts; none if it was merged away in this moment.
 fn traits(
     reader: &ProfileReader,
     workspace: WorkspaceId,
     profile: ProfileId,
 ) -> Result<Vec<(String, String)>, LookupError> {
-    let Some(found) = reader.find(workspace, Namespace::PROFILE_ID, &profile.to_string())? else {
-        return Ok(Vec::new());
-    };
-    Ok(found.view.traits().map(|(name, json, _)| (name.to_owned(), json.into_owned())).collect())
+    let Some(found) = reader.live(workspace, profile)? else { return Ok(Vec::new()) };
+    let memberships = reader.memberships(workspace, profile)?;
+    let shown = found.view.shown(reader.now(), |id| memberships.iter().any(|(of, _)| *of == id));
+    Ok(shown.into_iter().map(|(name, json)| (name.to_owned(), json.into_owned())).collect())
 }

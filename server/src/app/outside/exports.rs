@@ -87,23 +87,16 @@ impl Export {
             let own = identifiers.iter().filter(move |identifier| *identifier.namespace() == namespace);
             own.map(|identifier| identifier.value().to_owned())
         };
-        // What is defined under a name stands for what was sent under it, as in the profile API.
-        let mut traits: BTreeMap<String, String> =
-            view.traits().map(|(name, json, _)| (name.to_owned(), json.into_owned())).collect();
-        for plan in view.catalog().computed() {
-            traits.remove(&plan.key);
-        }
-        for (plan, computed) in view.computed(self.reader.now()) {
-            traits.extend(computed.json.map(|json| (plan.key.clone(), json)));
-        }
+        // In order, as rows have them.
+        let computed: BTreeMap<String, String> = view
+            .computed(self.reader.now())
+            .into_iter()
+            .filter_map(|(plan, computed)| Some((plan.key.clone(), computed.json?)))
+            .collect();
         let memberships = self.reader.memberships(self.workspace, found.id)?;
-        let mut audiences = Vec::with_capacity(memberships.len());
-        for plan in view.catalog().audiences() {
-            traits.remove(&plan.key);
-            if memberships.iter().any(|(id, _)| *id == plan.id) {
-                audiences.push(plan.key.clone());
-            }
-        }
+        let is_member = |id| memberships.iter().any(|(of, _)| *of == id);
+        let plans = view.catalog().audiences().iter().filter(|plan| is_member(plan.id));
+        let mut audiences: Vec<String> = plans.map(|plan| plan.key.clone()).collect();
         audiences.sort();
         Ok(Row {
             profile_id: found.id.to_string(),
@@ -111,7 +104,8 @@ impl Export {
             email: of(Namespace::EMAIL).next(),
             anonymous_ids: of(Namespace::ANONYMOUS_ID).collect(),
             identifiers: identifiers.iter().map(|identifier| identifier.to_text()).collect(),
-            traits: traits.into_iter().collect(),
+            traits: view.sent().map(|(name, json, _)| (name.to_owned(), json.into_owned())).collect(),
+            computed: computed.into_iter().collect(),
             audiences,
             since: since.map(|since| since.to_string()),
         })

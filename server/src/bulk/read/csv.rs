@@ -17,7 +17,7 @@ pub(crate) struct CsvRows {
     roles: Vec<Role>,
     file: Reader<Bounded>,
     total: u64,
-    /// As a spreadsheet counts them: the names are row 1.
+    /// As a spreadsheet counts them: the names are row 1. Empty lines are no rows.
     row: u64,
     record: ByteRecord,
 }
@@ -49,7 +49,7 @@ impl CsvRows {
         // Rows of another length are refused one by one.
         let mut file = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bounded);
         let mut record = ByteRecord::new();
-        file.read_byte_record(&mut record).map_err(unreadable)?;
+        file.read_byte_record(&mut record).map_err(|error| unreadable(1, error))?;
         let names = StringRecord::from_byte_record(record)
             .map_err(|_| ReadError::Unusable("the line of names is no UTF-8".to_owned()))?;
         let columns: Vec<String> = names.iter().map(str::to_owned).collect();
@@ -59,11 +59,11 @@ impl CsvRows {
 
     pub(super) fn next(&mut self) -> Result<Option<Result<Person, Problem>>, ReadError> {
         self.file.get_mut().left = ROW_BYTES_MAX;
-        if !self.file.read_byte_record(&mut self.record).map_err(unreadable)? {
+        let place = self.row + 1;
+        if !self.file.read_byte_record(&mut self.record).map_err(|error| unreadable(place, error))? {
             return Ok(None);
         }
-        self.row += 1;
-        let place = self.row;
+        self.row = place;
         let row = self.draft().map(|draft| draft.person(place));
         Ok(Some(row.map_err(|reason| Problem { place, reason })))
     }
@@ -80,9 +80,12 @@ impl CsvRows {
                 Role::Trait => Given::Json(Cow::Owned(json_of(cell, self.cells))),
                 Role::Named if cell.is_empty() => Given::Null,
                 Role::Named => Given::Json(Cow::Owned(json_of(cell, self.cells))),
-                Role::UserId | Role::AnonymousId | Role::Time | Role::Traits | Role::Passed => {
-                    Given::Text(Cow::Borrowed(cell))
-                }
+                Role::UserId
+                | Role::AnonymousId
+                | Role::AnonymousIds
+                | Role::Time
+                | Role::Traits
+                | Role::Passed => Given::Text(Cow::Borrowed(cell)),
             };
             draft.take(*role, name, given)?;
         }
@@ -98,6 +101,6 @@ impl CsvRows {
     }
 }
 
-fn unreadable(error: ::csv::Error) -> ReadError {
-    ReadError::Io(error.into())
+fn unreadable(row: u64, error: ::csv::Error) -> ReadError {
+    ReadError::Row { row, source: error.into() }
 }

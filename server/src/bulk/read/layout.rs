@@ -17,6 +17,8 @@ pub(super) enum Role {
     UserId,
     /// The `anonymous_id`.
     AnonymousId,
+    /// Several of them, as an export has them: who has no other id is named by the first.
+    AnonymousIds,
     /// When the row was true.
     Time,
     /// A trait of the column's name.
@@ -52,8 +54,11 @@ impl Role {
         match name {
             _ if !is_export => Ok(Self::Trait),
             names::TRAITS => Ok(Self::Traits),
+            names::ANONYMOUS_IDS => Ok(Self::AnonymousIds),
             _ if name.starts_with(names::OF_TRAIT) => Ok(Self::Named),
-            _ if names::DESCRIBING.contains(&name) => Ok(Self::Passed),
+            _ if names::DESCRIBING.contains(&name) || name.starts_with(names::OF_COMPUTED) => {
+                Ok(Self::Passed)
+            }
             _ => Err(format!(
                 "beside `traits` and `traits.…` there is `{name}`: call it `traits.{name}`, or leave it out"
             )),
@@ -81,7 +86,7 @@ pub(super) fn roles(columns: &[String], options: &ReadOptions) -> Result<Vec<Rol
     if let Some(time) = options.time_column.as_deref().filter(|_| !roles.contains(&Role::Time)) {
         return Err(format!("there is no column `{time}`"));
     }
-    if !roles.contains(&Role::UserId) && !roles.contains(&Role::AnonymousId) {
+    if !roles.iter().any(|role| matches!(role, Role::UserId | Role::AnonymousId | Role::AnonymousIds)) {
         let id = &options.id_column;
         return Err(format!("there is no column `{id}`: name the one of user ids with --id-column"));
     }
@@ -103,6 +108,8 @@ pub(super) enum Given<'a> {
 pub(super) struct Draft {
     user_id: Option<String>,
     anonymous_id: Option<String>,
+    /// The first of several.
+    first_anonymous_id: Option<String>,
     time: Option<String>,
     object: Option<String>,
     /// Members of an object, with their names.
@@ -118,6 +125,7 @@ impl Draft {
         match role {
             Role::UserId => self.user_id = id(name, given)?,
             Role::AnonymousId => self.anonymous_id = id(name, given)?,
+            Role::AnonymousIds => self.first_anonymous_id = first_id(given),
             Role::Time => self.time = id(name, given)?,
             Role::Trait => self.members.push(member(name, given)),
             Role::Named => {
@@ -134,7 +142,12 @@ impl Draft {
 
     /// The person.
     pub(super) fn person(self, place: u64) -> Person {
-        let Self { user_id, anonymous_id, time, object, members } = self;
+        let Self { user_id, anonymous_id, first_anonymous_id, time, object, members } = self;
+        // Who has a user id is named by that alone: a file of traits ties no identifiers together.
+        let anonymous_id = match user_id {
+            Some(_) => anonymous_id,
+            None => anonymous_id.or(first_anonymous_id),
+        };
         let traits = match object {
             Some(object) if members.is_empty() => object,
             Some(object) => {
@@ -176,6 +189,16 @@ fn id(name: &str, given: Given<'_>) -> Result<Option<String>, String> {
     Ok(text.filter(|text| !text.is_empty()))
 }
 
+/// The first text of a list that is not empty. What is no such list names nobody.
+fn first_id(given: Given<'_>) -> Option<String> {
+    let json = match given {
+        Given::Null => return None,
+        Given::Text(json) | Given::Json(json) => json,
+    };
+    let ids: Vec<String> = serde_json::from_str(&json).ok()?;
+    ids.into_iter().find(|id| !id.is_empty())
+}
+
 fn object(name: &str, given: Given<'_>) -> Result<Option<String>, String> {
     let json = match given {
         Given::Null => return Ok(None),
@@ -202,11 +225,11 @@ mod tests {
 
     #[test]
     fn columns_mean_what_their_names_say() {
-        use Role::{AnonymousId, Named, Passed, Time, Trait, Traits, UserId};
+        use Role::{AnonymousId, AnonymousIds, Named, Passed, Time, Trait, Traits, UserId};
         let flat = options("user_id", None);
         let other = options("id", Some("at"));
         type Case<'a> = (&'a ReadOptions, &'a [&'a str], Result<Vec<Role>, &'a str>);
-        let cases: [Case<'_>; 10] = [
+        let cases: [Case<'_>; 12] = [
             (&flat, &["user_id", "plan", "email"], Ok(vec![UserId, Trait, Trait])),
             (&flat, &["anonymous_id", "plan"], Ok(vec![AnonymousId, Trait])),
             (&other, &["at", "user_id", "id"], Ok(vec![Time, Trait, UserId])),
@@ -215,6 +238,12 @@ mod tests {
                 &["profile_id", "user_id", "email", "since", "traits", "traits.plan"],
                 Ok(vec![Passed, UserId, Passed, Passed, Traits, Named]),
             ),
+            (
+                &flat,
+                &["anonymous_ids", "traits.plan", "computed", "computed.visits"],
+                Ok(vec![AnonymousIds, Named, Passed, Passed]),
+            ),
+            (&flat, &["user_id", "anonymous_ids", "computed.x"], Ok(vec![UserId, Trait, Trait])),
             (&flat, &["user_id", "traits.plan", "plan"], Err("call it `traits.plan`")),
             (&flat, &["id", "plan"], Err("there is no column `user_id`")),
             (&other, &["id", "plan"], Err("there is no column `at`")),
@@ -257,6 +286,26 @@ mod tests {
         flat.take(Role::Trait, "traits.x", Given::Null).expect("taken");
         assert_eq!(flat.person(1).traits, r#"{"traits.x":null}"#);
         assert_eq!(Draft::default().person(1).traits, "{}");
+    }
+
+    #[test]
+    fn who_has_no_user_id_is_named_by_the_first_anonymous_id() {
+        let named = |user: &'static str, own: &'static str, ids: Given<'_>| {
+            let mut draft = Draft::default();
+            let text = |text| Given::Text(Cow::Borrowed(text));
+            draft.take(Role::UserId, "user_id", text(user)).expect("taken");
+            draft.take(Role::AnonymousId, "anonymous_id", text(own)).expect("taken");
+            draft.take(Role::AnonymousIds, "anonymous_ids", ids).expect("taken");
+            draft.person(1).anonymous_id
+        };
+        let ids = |json: &'static str| Given::Json(Cow::Borrowed(json));
+        assert_eq!(named("", "", ids(r#"["","a1","a2"]"#)).as_deref(), Some("a1"));
+        assert_eq!(named("", "", Given::Text(Cow::Borrowed(r#"["a1"]"#))).as_deref(), Some("a1"));
+        assert_eq!(named("", "a0", ids(r#"["a1"]"#)).as_deref(), Some("a0"));
+        assert_eq!(named("u1", "", ids(r#"["a1"]"#)), None);
+        for nobody in [Given::Null, ids("[]"), ids("7"), Given::Text(Cow::Borrowed("a1;a2"))] {
+            assert_eq!(named("", "", nobody), None);
+        }
     }
 
     #[test]

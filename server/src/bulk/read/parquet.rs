@@ -2,8 +2,9 @@
 
 use super::layout::{Draft, Given, Role, roles};
 use super::{Person, Problem, ReadError, ReadOptions};
-use ::parquet::basic::{ConvertedType, LogicalType, Repetition, TimeUnit, Type as Physical};
+use ::parquet::basic::{Compression, ConvertedType, LogicalType, Repetition, TimeUnit, Type as Physical};
 use ::parquet::errors::ParquetError;
+use ::parquet::file::metadata::ParquetMetaData;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::record::reader::RowIter;
 use ::parquet::record::{Field, Row};
@@ -46,6 +47,7 @@ enum Form {
 impl ParquetRows {
     pub(super) fn open(path: &Path, options: &ReadOptions) -> Result<Self, ReadError> {
         let file = SerializedFileReader::new(File::open(path)?).map_err(|error| unusable(&error))?;
+        check_compression(file.metadata())?;
         let metadata = file.metadata().file_metadata();
         let total = u64::try_from(metadata.num_rows()).unwrap_or_default();
         let mut forms = Vec::new();
@@ -81,6 +83,26 @@ impl ParquetRows {
     pub(super) fn total(&self) -> u64 {
         self.total
     }
+}
+
+/// Whether what the file is compressed with can be undone. It would fail at a row else, and not say why.
+fn check_compression(metadata: &ParquetMetaData) -> Result<(), ReadError> {
+    for chunk in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+        let codec = match chunk.compression() {
+            Compression::UNCOMPRESSED | Compression::SNAPPY => continue,
+            Compression::GZIP(_) => "GZIP",
+            Compression::LZO => "LZO",
+            Compression::BROTLI(_) => "BROTLI",
+            Compression::LZ4 => "LZ4",
+            Compression::ZSTD(_) => "ZSTD",
+            Compression::LZ4_RAW => "LZ4_RAW",
+        };
+        let name = chunk.column_path().string();
+        return Err(ReadError::Unusable(format!(
+            "column `{name}` is compressed with {codec}: write the file with Snappy, or uncompressed"
+        )));
+    }
+    Ok(())
 }
 
 fn draft(columns: &[Column], row: Row) -> Result<Draft, String> {

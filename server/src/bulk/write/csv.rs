@@ -1,19 +1,21 @@
 //! Rows as cells. What is missing is an empty cell, a list is JSON.
 
-use super::{list, object, told};
+use super::{Others, list, told};
 use crate::bulk::cell::cell_of;
 use crate::bulk::row::names;
-use crate::bulk::{Columns, Row};
+use crate::bulk::{Columns, Formulas, Row};
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// Writes a line of names, then a line of cells for each row.
 pub(crate) struct CsvWriter<W: Write> {
     columns: Columns,
+    formulas: Formulas,
     out: ::csv::Writer<W>,
 }
 
 impl<W: Write> CsvWriter<W> {
-    pub(super) fn new(columns: Columns, out: W) -> io::Result<Self> {
+    pub(super) fn new(formulas: Formulas, columns: Columns, out: W) -> io::Result<Self> {
         let mut out = ::csv::Writer::from_writer(out);
         for name in [
             names::PROFILE_ID,
@@ -29,18 +31,20 @@ impl<W: Write> CsvWriter<W> {
             out.write_field(names::SINCE)?;
         }
         out.write_field(names::TRAITS)?;
+        out.write_field(names::COMPUTED)?;
         for column in &columns.traits {
-            out.write_field(format!("{}{}", names::OF_TRAIT, column.name))?;
+            out.write_field(safe(&column.title(), formulas).as_bytes())?;
         }
         end_line(&mut out)?;
-        Ok(Self { columns, out })
+        Ok(Self { columns, formulas, out })
     }
 
     pub(super) fn write(&mut self, row: &Row) -> io::Result<()> {
-        let out = &mut self.out;
+        let (out, formulas) = (&mut self.out, self.formulas);
         out.write_field(&row.profile_id)?;
-        out.write_field(row.user_id.as_deref().unwrap_or_default())?;
-        out.write_field(row.email.as_deref().unwrap_or_default())?;
+        for id in [&row.user_id, &row.email] {
+            out.write_field(safe(id.as_deref().unwrap_or_default(), formulas).as_bytes())?;
+        }
         for texts in [&row.anonymous_ids, &row.identifiers, &row.audiences] {
             out.write_field(list(texts).unwrap_or_default())?;
         }
@@ -48,23 +52,37 @@ impl<W: Write> CsvWriter<W> {
             out.write_field(row.since.as_deref().unwrap_or_default())?;
         }
         let mut cells = vec![""; self.columns.traits.len()];
-        let mut others = Vec::new();
-        for (name, json) in told(row, &self.columns) {
-            match self.columns.place(name) {
+        let mut others = Others::default();
+        for (family, name, json) in told(row, &self.columns) {
+            match self.columns.place(family, name) {
                 Some(place) => cells[place] = json,
-                None => others.push((name, json)),
+                None => others.push(family, name, json),
             }
         }
-        let others = if others.is_empty() { String::new() } else { object(others.into_iter()) };
-        out.write_field(others)?;
+        for object in others.objects() {
+            out.write_field(object.unwrap_or_default())?;
+        }
         for json in cells {
-            out.write_field(cell_of(json).as_bytes())?;
+            let cell = cell_of(json);
+            // Numbers may begin with a minus.
+            let cell = if json.starts_with('"') { safe(&cell, formulas) } else { Cow::Borrowed(&*cell) };
+            out.write_field(cell.as_bytes())?;
         }
         end_line(out)
     }
 
     pub(super) fn finish(self) -> io::Result<W> {
         self.out.into_inner().map_err(|error| error.into_error())
+    }
+}
+
+/// A text as it may stand in a cell.
+fn safe(text: &str, formulas: Formulas) -> Cow<'_, str> {
+    match formulas {
+        Formulas::Escape if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => {
+            Cow::Owned(format!("'{text}"))
+        }
+        Formulas::Escape | Formulas::Plain => Cow::Borrowed(text),
     }
 }
 

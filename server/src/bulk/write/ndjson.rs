@@ -1,6 +1,7 @@
 //! Rows as lines of JSON.
 
 use super::{object, told};
+use crate::bulk::columns::Family;
 use crate::bulk::{Columns, Row};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -23,6 +24,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<&'a str>,
     traits: &'a RawValue,
+    computed: &'a RawValue,
 }
 
 impl<W: Write> NdjsonWriter<W> {
@@ -31,7 +33,11 @@ impl<W: Write> NdjsonWriter<W> {
     }
 
     pub(super) fn write(&mut self, row: &Row) -> io::Result<()> {
-        let traits = RawValue::from_string(object(told(row, &self.columns)))?;
+        let of = |family: Family| {
+            let own = told(row, &self.columns).filter(move |(of, ..)| *of == family);
+            RawValue::from_string(object(own.map(|(_, name, json)| (name, json))))
+        };
+        let (traits, computed) = (of(Family::Sent)?, of(Family::Computed)?);
         let line = Line {
             profile_id: &row.profile_id,
             user_id: row.user_id.as_deref(),
@@ -41,6 +47,7 @@ impl<W: Write> NdjsonWriter<W> {
             audiences: &row.audiences,
             since: row.since.as_deref().filter(|_| self.columns.has_since),
             traits: &traits,
+            computed: &computed,
         };
         let mut bytes = serde_json::to_vec(&line)?;
         bytes.push(b'\n');

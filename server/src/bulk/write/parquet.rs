@@ -1,6 +1,6 @@
 //! Rows as columns with types. They are kept until a row group is full; then it goes to the stream.
 
-use super::{list, object, told};
+use super::{Others, list, told};
 use crate::bulk::columns::{Held, Kind};
 use crate::bulk::row::names;
 use crate::bulk::{Columns, Row};
@@ -57,8 +57,9 @@ impl<W: Write + Send> ParquetWriter<W> {
             field(names::SINCE, Kind::Text);
         }
         field(names::TRAITS, Kind::Json);
+        field(names::COMPUTED, Kind::Json);
         for column in &columns.traits {
-            field(&format!("{}{}", names::OF_TRAIT, column.name), column.kind);
+            field(&column.title(), column.kind);
         }
         let types = fields.iter().map(|(name, kind)| type_of(name, *kind).map(Arc::new));
         let types = types.collect::<Result<Vec<_>, _>>().map_err(failed)?;
@@ -75,15 +76,14 @@ impl<W: Write + Send> ParquetWriter<W> {
 
     pub(super) fn write(&mut self, row: &Row) -> io::Result<()> {
         let mut held: Vec<Option<Held>> = vec![None; self.columns.traits.len()];
-        let mut others = Vec::new();
-        for (name, json) in told(row, &self.columns) {
-            let place = self.columns.place(name);
+        let mut others = Others::default();
+        for (family, name, json) in told(row, &self.columns) {
+            let place = self.columns.place(family, name);
             match place.and_then(|place| Some((place, self.columns.traits[place].kind.hold(json)?))) {
                 Some((place, value)) => held[place] = Some(value),
-                None => others.push((name, json)),
+                None => others.push(family, name, json),
             }
         }
-        let others = (!others.is_empty()).then(|| object(others.into_iter()));
         let text = |text: Option<&String>| text.cloned().map(Held::Text);
         let mut values = vec![
             text(Some(&row.profile_id)),
@@ -96,7 +96,7 @@ impl<W: Write + Send> ParquetWriter<W> {
         if self.columns.has_since {
             values.push(text(row.since.as_ref()));
         }
-        values.push(others.map(Held::Text));
+        values.extend(others.objects().map(|object| object.map(Held::Text)));
         values.extend(held);
         for (buffer, value) in self.buffers.iter_mut().zip(values) {
             self.bytes += buffer.push(value);

@@ -10,14 +10,25 @@ use std::path::Path;
 const DIGITS: usize = 32;
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// The name of an import: it follows from the content of the file, and from every option that changes what a row says.
-/// Anything else (a mended id column, say) is another import, whose events are new ones.
-pub(super) fn name_of(
-    path: &Path,
-    format: Format,
-    options: &ReadOptions,
-    activate: bool,
-) -> io::Result<String> {
+/// What changes what the rows of a file say, or to whom they are said.
+#[derive(Clone)]
+pub(super) struct Manner {
+    /// How the file is written.
+    pub(super) format: Format,
+    /// How it is read.
+    pub(super) options: ReadOptions,
+    /// Whether the events go to destinations.
+    pub(super) activate: bool,
+    /// The write key: another source is told the same anew.
+    pub(super) write_key: String,
+    /// What tells this import from one that is the same in all else.
+    pub(super) again: Option<String>,
+}
+
+/// The name of an import: it follows from the content of the file and the manner. Anything else (a mended id column,
+/// say) is another import, whose events are new ones.
+pub(super) fn name_of(path: &Path, manner: &Manner) -> io::Result<String> {
+    let Manner { format, options, activate, write_key, again } = manner;
     let mut hasher = blake3::Hasher::new();
     let mut file = File::open(path)?;
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -33,8 +44,9 @@ pub(super) fn name_of(
         Cells::Typed => "typed",
         Cells::Strings => "strings",
     };
-    let said = serde_json::json!([format.name(), id_column, time_column, cells, activate]);
-    hasher.update(said.to_string().as_bytes());
+    let said = serde_json::json!([format.name(), id_column, time_column, cells, activate, write_key, again]);
+    // Two steps: what is hashed beside the file has one length.
+    hasher.update(blake3::hash(said.to_string().as_bytes()).as_bytes());
     let mut name = hasher.finalize().to_hex().to_string();
     name.truncate(DIGITS);
     Ok(name)
@@ -74,22 +86,32 @@ mod tests {
         };
         let (one, other) = (file("one.csv", "id,x\n1,2\n"), file("other.csv", "id,x\n1,3\n"));
         let copy = file("copy.csv", "id,x\n1,2\n");
-        let plain = options("id", None, Cells::Typed);
-        let name = |path: &Path, options: &ReadOptions, activate| {
-            name_of(path, Format::Csv, options, activate).expect("readable")
+        let plain = Manner {
+            format: Format::Csv,
+            options: options("id", None, Cells::Typed),
+            activate: false,
+            write_key: "one".to_owned(),
+            again: None,
         };
-        let first = name(&one, &plain, false);
-        assert_eq!((first.len(), &name(&copy, &plain, false)), (DIGITS, &first));
+        let name = |path: &Path, manner: &Manner| name_of(path, manner).expect("readable");
+        let read = |options| name(&one, &Manner { options, ..plain.clone() });
+        let again = |label: &str| name(&one, &Manner { again: Some(label.to_owned()), ..plain.clone() });
+        let first = name(&one, &plain);
+        assert_eq!((first.len(), &name(&copy, &plain)), (DIGITS, &first));
+        assert_eq!(again("May"), again("May"));
         let others = [
-            name(&other, &plain, false),
-            name(&one, &plain, true),
-            name(&one, &options("x", None, Cells::Typed), false),
-            name(&one, &options("id", Some("x"), Cells::Typed), false),
-            name(&one, &options("id", None, Cells::Strings), false),
-            name_of(&one, Format::Ndjson, &plain, false).expect("readable"),
+            name(&other, &plain),
+            name(&one, &Manner { activate: true, ..plain.clone() }),
+            read(options("x", None, Cells::Typed)),
+            read(options("id", Some("x"), Cells::Typed)),
+            read(options("id", None, Cells::Strings)),
+            name(&one, &Manner { format: Format::Ndjson, ..plain.clone() }),
+            name(&one, &Manner { write_key: "two".to_owned(), ..plain.clone() }),
+            again("May"),
+            again("June"),
         ];
         let distinct: BTreeSet<&String> = others.iter().chain([&first]).collect();
-        assert_eq!(distinct.len(), 7);
+        assert_eq!(distinct.len(), 10);
     }
 
     #[test]
