@@ -34,6 +34,8 @@ pub const LAG: &str = "tributary_projector_lag_records";
 pub const CHECKPOINT_SECONDS: &str = "tributary_checkpoint_seconds";
 /// Counter: entries written by checkpoints.
 pub const CHECKPOINT_ENTRIES: &str = "tributary_checkpoint_entries_total";
+/// Counter: events for which something had to make room in what is kept for definitions, by `limit`.
+pub const DEFINITION_LIMIT_HITS: &str = "tributary_definition_limit_hits_total";
 /// Gauge: bytes of memory (about) that the column index takes.
 pub const COLUMNS_BYTES: &str = "tributary_columns_bytes";
 /// Counter: what had no room in the column index, by `what`.

@@ -212,6 +212,9 @@ impl Machine {
         let seen = catalog.keepers().see(event, &sighting);
         // First, as long as the fragment has what its traits were before.
         let folded = catalog.keepers().fold_seen(changed, &seen, log_time);
+        if folded.has_cut {
+            ::metrics::counter!(metrics::DEFINITION_LIMIT_HITS, "limit" => "trail").increment(1);
+        }
         changed.fold(event, &sighting);
         if let Some(before) = before {
             self.index_search(workspace, &resolution.anchor, &before, &fragment)?;

@@ -19,7 +19,8 @@ use tributary_model::{Identifier, Namespace, NodeKey, ProfileId, WorkspaceId};
 /// The longest text that is searched for, in bytes. Of values of traits, the first
 /// [`SEARCHED_BYTES_MAX`](crate::key::SEARCHED_BYTES_MAX) count.
 pub const QUERY_BYTES_MAX: usize = Identifier::BYTES_MAX;
-/// How many entries are looked at for a page, those of the profiles that they lead to included; one that has met so many ends early.
+/// How many entries are looked at for a page, those of the profiles that they lead to included; one that has met so
+/// many ends early.
 const SCAN_MAX: usize = 5000;
 /// How many entries are read at a time.
 const PAGE: usize = 256;

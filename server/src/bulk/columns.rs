@@ -113,7 +113,7 @@ impl Columns {
         let column =
             |(family, name): (Family, &str), kind: Kind| TraitColumn { family, name: name.to_owned(), kind };
         let Some(asked) = asked else {
-            let mut frequent: Vec<((Family, &str), (usize, Kind))> = found.into_iter().collect();
+            let mut frequent: Vec<_> = found.into_iter().collect();
             // Stable: of equally frequent ones, the first by name.
             frequent.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
             frequent.truncate(COLUMNS_MAX);

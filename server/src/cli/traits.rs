@@ -1,8 +1,9 @@
 //! `tributary traits import`: what was computed elsewhere becomes traits, by the road that every event takes.
 //!
 //! Each row of a file becomes an `identify` event of a source. Its message id follows from the file's content, the
-//! options, the write key and the row's place, so an import that is run again brings nothing twice. A thread reads the file, two batches
-//! ahead at most; batches are posted one after another, so rows take effect in the order of the file.
+//! options, the write key and the row's place, so an import that is run again brings nothing twice. A thread reads
+//! the file, two batches ahead at most; batches are posted one after another, so rows take effect in the order of the
+//! file.
 
 mod event;
 mod feed;

@@ -62,6 +62,8 @@ async fn every_join_and_every_refusal_has_its_reason() {
         ("user_id:ada", "explain?with=user_id:bob&limit=1", 400),
         ("user_id:nobody", "history", 404),
         ("user_id:ada", "history?next=nonsense", 400),
+        ("user_id:ada", "external_ids?next=nonsense", 400),
+        ("user_id:ada", "traits?start=2026-01-31T12:00:00Z", 400),
         ("user_id:ada", "history?sort=asc", 400),
     ] {
         let (got, body) = server.profile(who, part).await;

@@ -106,7 +106,11 @@ async fn previews_that_are_refused() {
     let cases = [
         (json!({}), 400, "missing field `definition`"),
         (json!({"definition": "traits.plan ="}), 400, "`definition`, line 1"),
-        (json!({"definition": {"audience": "gone"}}), 400, "`definition.audience`: there is no audience `gone`"),
+        (
+            json!({"definition": {"audience": "gone"}}),
+            400,
+            "`definition.audience`: there is no audience `gone`",
+        ),
         (json!({"definition": r#"event("A")"#, "wait_seconds": 61}), 400, "`wait_seconds` is 61"),
         (json!({"definition": r#"event("A")"#, "other": 1}), 400, "unknown field `other`"),
         (json!({"definition": r#"event("busy")"#, "include_anonymous": true}), 409, "prv_1 is running"),

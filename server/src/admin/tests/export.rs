@@ -70,7 +70,8 @@ async fn people_are_exported_in_each_format() {
     let (bytes, media_type) = server.download("/audiences/pro/export?format=csv&traits=plan").await;
     let text = String::from_utf8(bytes).expect("text");
     assert_eq!(media_type, "text/csv; charset=utf-8");
-    let want = "profile_id,user_id,email,anonymous_ids,identifiers,audiences,since,traits,computed,traits.plan";
+    let want =
+        "profile_id,user_id,email,anonymous_ids,identifiers,audiences,since,traits,computed,traits.plan";
     assert_eq!(text.lines().next(), Some(want));
     assert_eq!(text.lines().nth(3), Some(format!("prf_0,u0,,,,,{id},,,\"pro, really\"").as_str()));
 
