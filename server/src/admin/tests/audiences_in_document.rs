@@ -140,7 +140,7 @@ async fn a_document_that_is_wrong_changes_nothing_and_is_told_where() {
             400,
             with(|d| d["audiences"][1] = json!({"key": "pro", "definition": "computed.visits > 1"})),
             "`audiences[1].definition`, line 1, column 1: there is no computed trait `visits`",
-            Some("audiences[1].definition"),
+            Some("audiences[1].definition.compare.left.computed"),
         ),
         (
             "what is in use goes",
