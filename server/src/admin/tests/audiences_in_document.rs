@@ -146,8 +146,8 @@ async fn a_document_that_is_wrong_changes_nothing_and_is_told_where() {
             "what is in use goes",
             400,
             with(|d| d["computed_traits"] = json!([])),
-            "`audiences[0].definition`: there is no computed trait `orders`",
-            Some("audiences[0].definition"),
+            "`audiences[0].definition`, line 1, column 1: there is no computed trait `orders`",
+            Some("audiences[0].definition.compare.left.computed"),
         ),
         (
             "what is in use goes, and its user is not named",
