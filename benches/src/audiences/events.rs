@@ -6,7 +6,7 @@
 
 use super::alone::in_a_process;
 use super::running::Running;
-use super::shop::{Shop, audiences};
+use super::shop::{Others, Shop, audiences};
 use super::workspace::{START, WORKSPACE, version};
 use crate::identity::cost::{Cost, Stopwatch};
 use crate::identity::logs::Dropped;
@@ -52,6 +52,9 @@ pub(crate) struct EventsArgs {
     /// Keep the projector's state below this directory meanwhile [default: the system's temporary one]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
+    /// Let the audiences behind the first ten be about calls and traits that nobody sends
+    #[arg(long)]
+    elsewhere: bool,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -117,6 +120,7 @@ fn words(audiences: u32, args: &EventsArgs) -> Vec<String> {
         ("--warm-up", args.warm_up),
     ];
     words.extend(numbers.into_iter().flat_map(|(flag, number)| [flag.to_owned(), number.to_string()]));
+    words.extend(args.elsewhere.then(|| "--elsewhere".to_owned()));
     if let Some(scratch) = &args.scratch {
         words.extend(["--scratch".to_owned(), scratch.display().to_string()]);
     }
@@ -130,7 +134,8 @@ fn measure(count: u32, args: &EventsArgs) -> anyhow::Result<Measured> {
     let running = Running::start(place.path(), log.clone(), Arc::new(Dropped::default()), clock)?;
     let project = |records: Vec<Bytes>| running.wait_for(running.append(&*log, records)?);
 
-    project(vec![version(audiences(count)?)?])?;
+    let others = if args.elsewhere { Others::Elsewhere } else { Others::Shop };
+    project(vec![version(audiences(count, others)?)?])?;
     let mut shop = Shop::new(args.people, args.people + args.warm_up + args.events);
     let everybody: Vec<Bytes> = (0..args.people).map(|person| shop.sign_up(person)).collect();
     project(everybody)?;

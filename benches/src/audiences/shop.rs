@@ -261,13 +261,28 @@ fn context(path: &str) -> Value {
     })
 }
 
+/// What the audiences behind the first ten are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    /// The shop, as the first ten are: an event concerns the more of them, the more there are.
+    Shop,
+    /// Calls and traits that the shop never sends: an event concerns as many as if they were not there.
+    Elsewhere,
+}
+
+/// How many audiences are about the shop in any case.
+const OF_SHOP: u32 = 10;
+
 /// The first so many audiences. They are spread evenly over calls, traits and kinds of conditions.
 ///
 /// # Errors
 /// If one of them is refused.
-pub(super) fn audiences(count: u32) -> anyhow::Result<Vec<Audience>> {
+pub(super) fn audiences(count: u32, others: Others) -> anyhow::Result<Vec<Audience>> {
     let define = |number: u32| {
-        let definition = definition(u64::from(number));
+        let mut definition = definition(u64::from(number));
+        if others == Others::Elsewhere && number >= OF_SHOP {
+            definition = definition.replace("\")", " elsewhere\")").replace("traits.", "traits.elsewhere_");
+        }
         audience(number + 1, &definition, number.is_multiple_of(2))
     };
     (0..count).map(define).collect()
@@ -342,10 +357,13 @@ mod tests {
 
     #[test]
     fn audiences_are_all_different_and_many_begin_like_few() {
-        let all = audiences(200).expect("conditions");
+        let all = audiences(200, Others::Shop).expect("conditions");
         let definitions: BTreeSet<String> =
             all.iter().map(|audience| audience.definition.to_string()).collect();
         assert_eq!(definitions.len(), 200);
-        assert_eq!(audiences(10).expect("conditions"), all[..10]);
+        assert_eq!(audiences(10, Others::Shop).expect("conditions"), all[..10]);
+        let elsewhere = audiences(200, Others::Elsewhere).expect("conditions");
+        assert_eq!(elsewhere[..10], all[..10]);
+        assert!(elsewhere[10..].iter().all(|audience| !all.contains(audience)));
     }
 }

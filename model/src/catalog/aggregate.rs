@@ -196,6 +196,14 @@ fn of_window(function: Function, trail: &Trail, span: i64, now: Timestamp) -> Me
     let (marks, buried) = (trail.marks_within(span, now), trail.buckets_within(span, now));
     let is_additive = matches!(function, Function::Count | Function::Sum | Function::Average);
     let is_latest = matches!(function, Function::Last | Function::TimeSince);
+    let takes_values = matches!(
+        function,
+        Function::First
+            | Function::Last
+            | Function::MostFrequent
+            | Function::UniqueList
+            | Function::UniqueCount
+    );
     let value = match function {
         Function::Count => {
             Value::Computed(Datum::Number(Number::count(buried.total.count + marks.len() as u64)))
@@ -225,11 +233,8 @@ fn of_window(function: Function, trail: &Trail, span: i64, now: Timestamp) -> Me
     let first = marks.first().map(|mark| mark.at).into_iter().chain(buried.first_end).min();
     let is_empty = marks.is_empty();
     Measured {
-        is_approximate: if is_latest && !is_empty {
-            false
-        } else {
-            buried.is_approximate || (has_buried && !is_additive)
-        },
+        is_approximate: takes_values && trail.is_values_cut
+            || !(is_latest && !is_empty) && (buried.is_approximate || (has_buried && !is_additive)),
         due: first.map(|at| at.plus_micros(span)).filter(|due| *due > now),
         value,
     }

@@ -361,3 +361,29 @@ fn keepers_are_known_by_texts_that_stay() {
         assert_eq!(spec.hash(), blake3::hash(want.as_bytes()).as_bytes()[..16], "{want}");
     }
 }
+
+#[test]
+fn a_value_that_is_too_long_is_missing_and_makes_the_rest_approximate() {
+    let long = format!(
+        r#"{{"type":"track","event":"A","properties":{{"v":"{}"}}}}"#,
+        "x".repeat(crate::trail::VALUE_BYTES_MAX)
+    );
+    let short = r#"{"type":"track","event":"A","properties":{"v":"y"}}"#;
+    for (text, want) in [
+        (r#"last(event("A").properties.v)"#, Some(r#""y""#)),
+        (r#"unique_count(event("A").properties.v within 30d)"#, Some("1")),
+    ] {
+        let measure = Measure::of(&parse_aggregate(text).expect(text));
+        let specs = [(1, measure.keeper.clone())];
+        let fragment = fragment(&specs, &[(1, short), (2, &long)]);
+        let plan = ComputedPlan {
+            id: ComputedTraitId(1),
+            key: String::new(),
+            name: String::new(),
+            keeper: 1,
+            measure: measure.map(&mut |_| 1),
+        };
+        let computed = plan.value(&One(&fragment), Timestamp::from_millis(3 * DAY));
+        assert_eq!((computed.json.as_deref(), computed.is_approximate), (want, true), "{text}");
+    }
+}
