@@ -231,10 +231,11 @@ fn of_window(function: Function, trail: &Trail, span: i64, now: Timestamp) -> Me
     };
     let has_buried = buried.total.count > 0;
     let first = marks.first().map(|mark| mark.at).into_iter().chain(buried.first_end).min();
-    let is_empty = marks.is_empty();
+    // The latest event is never among those in buckets, as long as there is any other.
+    let is_settled = is_latest && !marks.is_empty();
+    let misses = buried.is_approximate || (has_buried && !is_additive);
     Measured {
-        is_approximate: takes_values && trail.is_values_cut
-            || !(is_latest && !is_empty) && (buried.is_approximate || (has_buried && !is_additive)),
+        is_approximate: (takes_values && trail.is_values_cut) || (!is_settled && misses),
         due: first.map(|at| at.plus_micros(span)).filter(|due| *due > now),
         value,
     }
