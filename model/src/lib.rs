@@ -22,7 +22,7 @@ pub mod identity_rules;
 pub mod json;
 pub mod keeper;
 pub mod outcome;
-mod pattern;
+pub mod pattern;
 pub mod record;
 pub mod tick;
 pub mod time;

@@ -11,7 +11,7 @@ const PATTERN_MEMORY_MAX: usize = 256 << 10;
 ///
 /// # Errors
 /// What is wrong with it, and what to do.
-pub(crate) fn compile(text: &str) -> Result<Regex, String> {
+pub fn compile(text: &str) -> Result<Regex, String> {
     if text.len() > PATTERN_BYTES_MAX {
         return Err(format!(
             "has {} bytes; the limit is {PATTERN_BYTES_MAX}: split it into several",

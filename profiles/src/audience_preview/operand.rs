@@ -1,15 +1,13 @@
 //! What stands in a comparison, ready to be compared, as the evaluator would.
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use tributary_model::Timestamp;
 use tributary_model::catalog::Defined;
 use tributary_model::condition::compare::{RightValue, compare};
 use tributary_model::condition::{
     Aggregate, Datum, FieldPath, Function, Literal, Number, Operand, Operator, Right,
 };
-
-/// What a regular expression takes in memory at most.
-const PATTERN_MEMORY_MAX: usize = 256 << 10;
+use tributary_model::pattern;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +47,7 @@ impl Constant {
         Some(match right {
             Right::Nothing => Self::Nothing,
             Right::Value(Literal::Text(text)) if operator == Operator::Matches => {
-                Self::Pattern(RegexBuilder::new(text).size_limit(PATTERN_MEMORY_MAX).build().ok()?)
+                Self::Pattern(pattern::compile(text).ok()?)
             }
             Right::Value(literal) => Self::One(Datum::from(literal)),
             Right::Values(literals) => Self::Many(literals.iter().map(Datum::from).collect()),

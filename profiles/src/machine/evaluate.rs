@@ -33,6 +33,9 @@ pub(super) struct Held {
     pub(super) is_approximate: bool,
 }
 
+/// How a view is come by: kept for what comes next, or not.
+type Look = fn(&mut Machine, WorkspaceId, ProfileId) -> Result<Option<Arc<View>>, ProjectError>;
+
 impl Machine {
     /// A live profile with its fragments merged, the batch's changes among them. It is kept for reads and for what comes
     /// next.
@@ -145,20 +148,23 @@ impl Machine {
         profile: ProfileId,
         places: &[usize],
     ) -> Result<(), ProjectError> {
-        if places.is_empty() {
-            return Ok(());
-        }
-        if self.is_to_be_settled(workspace, profile)? {
-            return self.take_over(workspace, active, BTreeSet::from([profile]));
-        }
-        let Some(view) = self.view(workspace, profile)? else { return Ok(()) };
-        let judgement = self.judge(workspace, active, &view, places)?;
-        self.change_standing(workspace, active, profile, &view.profile, &judgement)
+        self.evaluate_in(Self::view, workspace, active, profile, places)
     }
 
     /// The same for one of many profiles that are passed.
     pub(super) fn evaluate_passing(
         &mut self,
+        workspace: WorkspaceId,
+        active: &Active,
+        profile: ProfileId,
+        places: &[usize],
+    ) -> Result<(), ProjectError> {
+        self.evaluate_in(Self::passing_view, workspace, active, profile, places)
+    }
+
+    fn evaluate_in(
+        &mut self,
+        view: Look,
         workspace: WorkspaceId,
         active: &Active,
         profile: ProfileId,
@@ -170,7 +176,7 @@ impl Machine {
         if self.is_to_be_settled(workspace, profile)? {
             return self.take_over(workspace, active, BTreeSet::from([profile]));
         }
-        let Some(view) = self.passing_view(workspace, profile)? else { return Ok(()) };
+        let Some(view) = view(self, workspace, profile)? else { return Ok(()) };
         let judgement = self.judge(workspace, active, &view, places)?;
         self.change_standing(workspace, active, profile, &view.profile, &judgement)
     }
