@@ -4,6 +4,8 @@ use crate::audiences::events::EventsArgs;
 use crate::audiences::preview::{self, PreviewArgs};
 use crate::audiences::timers::TimersArgs;
 use crate::audiences::{events, timers};
+use crate::deliveries::isolation::{self, IsolationArgs};
+use crate::deliveries::throughput::{self, ThroughputArgs};
 use crate::identity::{self, IdentityArgs};
 use crate::load::flamegraph::FlamegraphArgs;
 use crate::load::idle::IdleArgs;
@@ -38,6 +40,19 @@ enum Command {
         #[command(subcommand)]
         command: AudiencesCommand,
     },
+    /// Measure deliveries: how many, what they cost, and what broken destinations cost the others
+    Deliveries {
+        #[command(subcommand)]
+        command: DeliveriesCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum DeliveriesCommand {
+    /// Measure how many deliveries a second one destination is sent, in batches
+    Throughput(Box<ThroughputArgs>),
+    /// Measure what a dead and a slow destination cost 198 healthy ones, by turns
+    Isolation(Box<IsolationArgs>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -75,6 +90,12 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Preview(args) => return preview::command(&args),
         Command::Audiences { command: AudiencesCommand::Events(args) } => return events::command(&args),
         Command::Audiences { command: AudiencesCommand::Timers(args) } => return timers::command(&args),
+        Command::Deliveries { command: DeliveriesCommand::Throughput(args) } => {
+            return throughput::command(&args);
+        }
+        Command::Deliveries { command: DeliveriesCommand::Isolation(args) } => {
+            return isolation::command(&args);
+        }
     };
     match command {
         LoadCommand::Run(args) => load_run::command(&args),

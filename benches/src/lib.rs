@@ -11,6 +11,7 @@
 
 mod audiences;
 pub mod cli;
+mod deliveries;
 pub mod events;
 mod identity;
 mod load;

@@ -1,18 +1,22 @@
-//! One attempt to bring a delivery to its destination.
+//! One attempt to bring deliveries to their destination: requests are made of their payloads, sent one after the other, and
+//! judged.
 
-use crate::config::{Configured, Key};
-use crate::connect::{Client, SendError};
-use crate::dead_letter::EXCERPT_BYTES_MAX;
-use crate::definition::{Delivery, InboundResponse, Payload, Rejection, Verdict};
-use crate::fanout::delivery_id;
-use crate::ledger::{Failure, Job};
+use crate::config::Key;
+use crate::configured::Configured;
+use crate::definition::OrderSpec;
+use crate::exchange::{Payload, RequestRecord, ResponseRecord, Verdict};
+use crate::failure::{Failure, Reason};
+use crate::ledger::{Job, Mapped};
 use crate::locate::UnreadableActivation;
-use bytes::Bytes;
+use crate::plan::Planned;
+use crate::stored::Waiting;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tributary_eventlog::{EventLog, ReadError};
 use tributary_model::clock::Clock;
-use tributary_model::{Activation, Timestamp};
+use tributary_model::outcome::Outcome;
+use tributary_model::{Activation, ProfileId, Timestamp};
 
 /// What an attempt needs. Settings that change later apply to later attempts.
 #[derive(Clone)]
@@ -20,8 +24,23 @@ pub(crate) struct Means {
     pub(crate) key: Key,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) client: Arc<Client>,
     pub(crate) configured: Configured,
+    /// Requests carry at most about so many bytes of payloads.
+    pub(crate) bytes_max: usize,
+    /// Requests carry at most so many payloads.
+    pub(crate) payloads_max: usize,
+}
+
+/// Deliveries that were attempted together.
+pub(crate) struct Flight {
+    /// What became of each.
+    pub(crate) attempts: Vec<Attempt>,
+    /// The requests that were sent, in their order.
+    pub(crate) requests: Vec<Sent>,
+    /// When it began, by a clock that only goes forward.
+    pub(crate) began: std::time::Instant,
+    /// It was sent to see whether the receiver is back.
+    pub(crate) probe: bool,
 }
 
 /// An attempt that is over.
@@ -30,63 +49,108 @@ pub(crate) struct Attempt {
     pub(crate) started: Timestamp,
     pub(crate) ended: Timestamp,
     pub(crate) result: AttemptResult,
-    /// The beginning of the response's body.
-    pub(crate) excerpt: Bytes,
+    /// The last request in which it was sent: an index of [`Flight::requests`].
+    pub(crate) request: Option<usize>,
+}
+
+/// A request that was sent.
+pub(crate) struct Sent {
+    pub(crate) payloads: Vec<Payload>,
+    pub(crate) at: Timestamp,
+    pub(crate) response: Option<ResponseRecord>,
+}
+
+impl Sent {
+    /// What was sent, for people: made again from the same payloads for the same time.
+    pub(crate) fn record(&self, configured: &Configured, body_bytes: usize) -> RequestRecord {
+        configured.transport.describe(&self.payloads, self.at, body_bytes).unwrap_or_default()
+    }
 }
 
 /// How an attempt went.
 #[derive(Debug)]
 pub(crate) enum AttemptResult {
-    /// The destination took it.
+    /// The destination took it, or as much of it as there was to take.
     Delivered,
     /// It may be taken later; the receiver may have said when.
-    Failed { failure: Failure, after: Option<Duration>, refused: bool },
+    Failed {
+        failure: Failure,
+        after: Option<Duration>,
+        /// Mappings whose payloads have been taken, or refused for good.
+        done: Vec<u32>,
+        /// Why a payload was refused for good.
+        refused: Option<Failure>,
+        /// It goes in a request of its own from now on.
+        alone: bool,
+    },
     /// It will never be taken.
     Rejected(Failure),
+    /// The receiver refuses everything.
+    Credentials(Failure),
+    /// It was not sent: something before it has to go first.
+    NotTried,
     /// Retention has removed the activation from its log.
     Expired,
     /// The settings leave it out: they were changed since it was read.
-    LeftOut,
+    LeftOut(Outcome),
 }
 
-/// Attempts these deliveries with one request. Dropping the future breaks it off; the receiver may have got them
-/// then.
-pub(crate) async fn attempt(means: Means, jobs: Vec<Job>) -> Vec<Attempt> {
-    let started = means.clock.now();
-    let mut ended = Vec::new();
-    let (mut sent, mut payloads) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
+/// A delivery on its way.
+struct OnTheWay {
+    job: Job,
+    mapped: Arc<Mapped>,
+    verdicts: Vec<Option<Verdict>>,
+    /// It went in a request that was refused as a whole, with others.
+    with_others: bool,
+    request: Option<usize>,
+}
+
+/// Payloads that go in one request: indexes of deliveries and of their payloads.
+type Parcel = Vec<(usize, usize)>;
+
+/// Attempts these deliveries. Dropping the future breaks it off; the receiver may have got them then.
+pub(crate) async fn attempt(means: Means, jobs: Vec<Job>, probe: bool) -> Flight {
+    let (started, began) = (means.clock.now(), std::time::Instant::now());
+    let (mut ended, mut on_the_way) = (Vec::new(), Vec::with_capacity(jobs.len()));
     for mut job in jobs {
-        match payload_of(&means, &mut job).await {
-            Ok(payload) => {
-                sent.push(job);
-                payloads.push(payload);
+        match mapped_of(&means, &mut job).await {
+            Ok(mapped) => {
+                let verdicts = vec![None; mapped.payloads.len()];
+                on_the_way.push(OnTheWay { job, mapped, verdicts, with_others: false, request: None });
             }
-            Err(result) => ended.push((job, result, Bytes::new())),
+            Err(result) => ended.push((job, result, None)),
         }
     }
-    if !payloads.is_empty() {
-        let (results, excerpt) = send(&means, &payloads, started).await;
-        ended.extend(sent.into_iter().zip(results).map(|(job, result)| (job, result, excerpt.clone())));
+    let requests = send_all(&means, &mut on_the_way).await;
+    for delivery in on_the_way {
+        let (result, request) = (delivery.result(), delivery.request);
+        ended.push((delivery.job, result, request));
     }
     let now = means.clock.now();
-    let attempt = |(job, result, excerpt)| Attempt { job, started, ended: now, result, excerpt };
-    ended.into_iter().map(attempt).collect()
+    let attempt = |(job, result, request)| Attempt { job, started, ended: now, result, request };
+    Flight { attempts: ended.into_iter().map(attempt).collect(), requests, began, probe }
 }
 
-/// What a delivery contributes to the request, or how it has ended before there was one.
-async fn payload_of(means: &Means, job: &mut Job) -> Result<Payload, AttemptResult> {
+/// What the mappings make of a delivery, or how it has ended before there was a request.
+async fn mapped_of(means: &Means, job: &mut Job) -> Result<Arc<Mapped>, AttemptResult> {
+    if let Some(mapped) = &job.mapped {
+        return Ok(Arc::clone(mapped));
+    }
     let activation = match activation_of(means, job).await {
         Ok(activation) => activation,
         Err(UnreadableActivation::Log(ReadError::Expired { .. })) => return Err(AttemptResult::Expired),
-        Err(why) => return Err(failed(why.to_string(), None, false)),
+        Err(why) => return Err(not_now(&job.waiting, Failure::new(Reason::UnreadableEvent, why.to_string()))),
     };
-    if !means.configured.takes(&activation) {
-        return Err(AttemptResult::LeftOut);
-    }
-    let waiting = &job.waiting;
-    let id = delivery_id(means.key, waiting.position, waiting.ordinal, &waiting.message_id);
-    let delivery = Delivery { id: &id, activation: &activation };
-    means.configured.destination.encode(&delivery).map_err(|why| rejected(why, None))
+    let mapped = match means.configured.plan.plan(means.key, &activation) {
+        Planned::LeftOut { outcome, .. } => return Err(AttemptResult::LeftOut(outcome)),
+        Planned::Dead(failure) => return Err(AttemptResult::Rejected(failure)),
+        Planned::Payloads { payloads, refused } => {
+            Mapped { payloads, refused: refused.into_iter().next().map(|(_, failure)| failure) }
+        }
+    };
+    let done = &job.waiting.done;
+    let payloads = mapped.payloads.into_iter().filter(|payload| !done.contains(&payload.mapping));
+    Ok(Arc::new(Mapped { payloads: payloads.collect(), ..mapped }))
 }
 
 async fn activation_of(means: &Means, job: &mut Job) -> Result<Arc<Activation>, UnreadableActivation> {
@@ -105,62 +169,131 @@ async fn activation_of(means: &Means, job: &mut Job) -> Result<Arc<Activation>, 
     Ok(activation)
 }
 
-async fn send(means: &Means, payloads: &[Payload], started: Timestamp) -> (Vec<AttemptResult>, Bytes) {
-    let request = means.configured.destination.request(payloads, started);
-    let each =
-        |result: &dyn Fn() -> AttemptResult| (payloads.iter().map(|_| result()).collect(), Bytes::new());
-    match means.client.send(request, started).await {
-        Ok(response) => {
-            let excerpt = response.body.slice(..response.body.len().min(EXCERPT_BYTES_MAX));
-            (judge(means, &response, payloads.len()), Bytes::copy_from_slice(&excerpt))
+/// Sends everything in as few requests as may be, one after the other, and enters the verdicts. Nothing is sent behind a
+/// request that the receiver did not answer, nor a delivery behind another one of its profile that failed.
+async fn send_all(means: &Means, deliveries: &mut [OnTheWay]) -> Vec<Sent> {
+    let mut requests = Vec::new();
+    let mut held: Vec<ProfileId> = Vec::new();
+    for parcel in parcels(means, deliveries) {
+        let is_held =
+            |at: usize| deliveries[at].job.waiting.profile.is_some_and(|profile| held.contains(&profile));
+        let parcel: Parcel = parcel.into_iter().filter(|(at, _)| !is_held(*at)).collect();
+        if parcel.is_empty() {
+            continue;
         }
-        Err(why @ SendError::Request(_)) => each(&|| rejected(Rejection(why.to_string()), None)),
-        Err(why @ SendError::Refused(_)) => each(&|| failed(why.to_string(), None, true)),
-        Err(why @ (SendError::Timeout | SendError::Connection(_))) => {
-            each(&|| failed(why.to_string(), None, false))
+        let payloads: Vec<Payload> =
+            parcel.iter().map(|(at, nth)| deliveries[*at].mapped.payloads[*nth].clone()).collect();
+        let at = means.clock.now();
+        let exchange = means.configured.transport.send(&payloads, at).await;
+        let number = requests.len();
+        let as_a_whole = refused_as_a_whole(&exchange.verdicts);
+        let mut verdicts = exchange.verdicts.into_iter();
+        let mut goes_on = true;
+        for (at, nth) in &parcel {
+            let verdict = verdicts.next().unwrap_or_else(no_verdict);
+            let delivery = &mut deliveries[*at];
+            if let Verdict::Retry { failure, .. } = &verdict {
+                goes_on &= !failure.outage && failure.reason != Reason::RateLimited;
+                if means.configured.order == OrderSpec::Profile {
+                    held.extend(delivery.job.waiting.profile);
+                }
+            }
+            goes_on &= !matches!(verdict, Verdict::Credentials(_));
+            delivery.with_others |= as_a_whole && parcel.len() > 1;
+            delivery.verdicts[*nth] = Some(verdict);
+            delivery.request = Some(number);
+        }
+        requests.push(Sent { payloads, at, response: exchange.response });
+        if !goes_on {
+            break;
+        }
+    }
+    requests
+}
+
+/// Whether one verdict was given for all: then nothing is said about which of them was at fault.
+fn refused_as_a_whole(verdicts: &[Verdict]) -> bool {
+    let first = verdicts.first();
+    matches!(first, Some(Verdict::Rejected(_))) && verdicts.iter().all(|verdict| Some(verdict) == first)
+}
+
+fn no_verdict() -> Verdict {
+    let text = "nothing was said about this delivery";
+    Verdict::Retry { failure: Failure::new(Reason::UnreadableAnswer, text), after: None }
+}
+
+/// Which payloads go together. In the order of the deliveries; where order matters, a payload of a profile never goes in
+/// a request before one that carries an earlier payload of it.
+fn parcels(means: &Means, deliveries: &[OnTheWay]) -> Vec<Parcel> {
+    let transport = &means.configured.transport;
+    let mut parcels: Vec<(Parcel, usize)> = Vec::new();
+    let mut open: HashMap<(u64, u64), usize> = HashMap::new();
+    let mut last: HashMap<ProfileId, usize> = HashMap::new();
+    for (at, delivery) in deliveries.iter().enumerate() {
+        for (nth, payload) in delivery.mapped.payloads.iter().enumerate() {
+            let key = (payload.group, transport.part(payload));
+            let after = payload.profile.and_then(|profile| last.get(&profile)).copied().unwrap_or(0);
+            let bytes = payload.body.len();
+            let fits = |number: &usize| {
+                let (parcel, size) = &parcels[*number];
+                *number >= after && parcel.len() < means.payloads_max && size + bytes <= means.bytes_max
+            };
+            let number = match open.get(&key).copied().filter(fits) {
+                Some(number) => number,
+                None => {
+                    parcels.push((Parcel::new(), 0));
+                    open.insert(key, parcels.len() - 1);
+                    parcels.len() - 1
+                }
+            };
+            parcels[number].0.push((at, nth));
+            parcels[number].1 += bytes;
+            if let Some(profile) = payload.profile.filter(|_| means.configured.order == OrderSpec::Profile) {
+                last.insert(profile, number);
+            }
+        }
+    }
+    parcels.into_iter().map(|(parcel, _)| parcel).collect()
+}
+
+impl OnTheWay {
+    /// What the verdicts on its payloads amount to.
+    fn result(&self) -> AttemptResult {
+        let mut refused = self.job.waiting.refused.clone().or_else(|| self.mapped.refused.clone());
+        let mut done = self.job.waiting.done.clone();
+        let (mut retry, mut alone, mut waits) = (None, false, false);
+        for (payload, verdict) in self.mapped.payloads.iter().zip(&self.verdicts) {
+            match verdict {
+                Some(Verdict::Delivered) => done.push(payload.mapping),
+                Some(Verdict::Credentials(failure)) => return AttemptResult::Credentials(failure.clone()),
+                Some(Verdict::Retry { failure, after }) => {
+                    retry.get_or_insert((failure.clone(), *after));
+                }
+                Some(Verdict::Rejected(failure)) if self.with_others => {
+                    retry.get_or_insert((failure.clone(), None));
+                    alone = true;
+                }
+                Some(Verdict::Rejected(failure)) => {
+                    done.push(payload.mapping);
+                    refused.get_or_insert(failure.clone());
+                }
+                None => waits = true,
+            }
+        }
+        match (retry, refused) {
+            (Some((failure, after)), refused) => AttemptResult::Failed { failure, after, done, refused, alone },
+            (None, _) if waits && done.len() == self.job.waiting.done.len() => AttemptResult::NotTried,
+            (None, refused) if waits => {
+                let failure = Failure::new(Reason::Unknown, "a part of it has not been sent yet");
+                AttemptResult::Failed { failure, after: None, done, refused, alone }
+            }
+            (None, Some(failure)) => AttemptResult::Rejected(failure),
+            (None, None) => AttemptResult::Delivered,
         }
     }
 }
 
-/// What a response means for each delivery of the request. One that carried several and was rejected says
-/// nothing about which of them was at fault: each is tried again, alone.
-fn judge(means: &Means, response: &InboundResponse, deliveries: usize) -> Vec<AttemptResult> {
-    let mut verdicts = means.configured.destination.verdicts(response, deliveries).into_iter();
-    let judged = (0..deliveries).map(|_| match judge_one(response, verdicts.next()) {
-        AttemptResult::Rejected(failure) if deliveries > 1 => {
-            AttemptResult::Failed { failure, after: None, refused: false }
-        }
-        result @ (AttemptResult::Delivered
-        | AttemptResult::Failed { .. }
-        | AttemptResult::Rejected(_)
-        | AttemptResult::Expired
-        | AttemptResult::LeftOut) => result,
-    });
-    judged.collect()
-}
-
-fn judge_one(response: &InboundResponse, verdict: Option<Verdict>) -> AttemptResult {
-    let status = response.status;
-    match verdict {
-        Some(Verdict::Delivered) => AttemptResult::Delivered,
-        Some(Verdict::Retry { after }) => AttemptResult::Failed {
-            failure: Failure {
-                text: format!("answered {status}"),
-                status: Some(status),
-                outage: status >= 500 && after.is_none(),
-            },
-            after,
-            refused: false,
-        },
-        Some(Verdict::Rejected(why)) => rejected(why, Some(status)),
-        None => failed("the definition gave no verdict".to_owned(), None, false),
-    }
-}
-
-fn rejected(why: Rejection, status: Option<u16>) -> AttemptResult {
-    AttemptResult::Rejected(Failure { text: why.0, status, outage: false })
-}
-
-fn failed(text: String, after: Option<Duration>, refused: bool) -> AttemptResult {
-    AttemptResult::Failed { failure: Failure { text, status: None, outage: true }, after, refused }
+fn not_now(waiting: &Waiting, failure: Failure) -> AttemptResult {
+    let Waiting { done, refused, alone, .. } = waiting.clone();
+    AttemptResult::Failed { failure, after: None, done, refused, alone }
 }

@@ -1,15 +1,13 @@
 //! What the engine is told: the wanted destinations, and its limits.
 
-use crate::definition::{Destination, RawSettings, SettingsError};
-use crate::integrations::leaves_out;
-use crate::registry;
-use crate::selection::Selection;
-use std::collections::BTreeMap;
+use crate::definition::RawSettings;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tributary_model::{Activation, ActivationKind, DestinationId, Position, WorkspaceId};
+use tributary_model::workspace::{ConsentRule, DestinationFilter, Mapping};
+use tributary_model::{DestinationId, Position, WorkspaceId};
 
 /// A destination as it shall be.
 #[derive(Clone, PartialEq)]
@@ -30,20 +28,37 @@ pub struct DestinationConfig {
     pub starts_after: Position,
     /// It was resumed from now: what is not delivered yet of events up to that position is passed over.
     pub skip_through: Option<Position>,
+    /// What is done with which activations; `None` for what the definition does by itself.
+    pub mappings: Option<Vec<Mapping>>,
+    /// What is kept from it, in their order.
+    pub filters: Vec<DestinationFilter>,
+    /// What people have to have consented to.
+    pub consent: ConsentRule,
+    /// The keys of the workspace's audiences: those that filters and triggers may name.
+    pub audiences: BTreeSet<String>,
 }
 
 impl DestinationConfig {
-    pub(crate) fn key(&self) -> Key {
-        Key { workspace: self.workspace, destination: self.id }
+    /// One that is on, with nothing said but what it is and where its events begin.
+    pub fn new(workspace: WorkspaceId, id: DestinationId, definition: &str, starts_after: Position) -> Self {
+        Self {
+            workspace,
+            id,
+            definition: definition.to_owned(),
+            name: definition.to_owned(),
+            enabled: true,
+            settings: RawSettings::new(),
+            starts_after,
+            skip_through: None,
+            mappings: None,
+            filters: Vec::new(),
+            consent: ConsentRule::default(),
+            audiences: BTreeSet::new(),
+        }
     }
 
-    pub(crate) fn configure(&self) -> Result<Configured, SettingsError> {
-        let definition = registry::find(&self.definition)
-            .ok_or_else(|| SettingsError::new("definition", "names no definition of the catalog"))?;
-        let destination = definition.configure(&self.settings)?.into();
-        let spec = definition.spec();
-        let names = [self.name.clone(), spec.name.clone(), spec.title.clone()];
-        Ok(Configured { destination, selection: Selection::of(spec, &self.settings)?, names: names.into() })
+    pub(crate) fn key(&self) -> Key {
+        Key { workspace: self.workspace, destination: self.id }
     }
 }
 
@@ -52,26 +67,6 @@ impl fmt::Debug for DestinationConfig {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = if self.enabled { "on" } else { "off" };
         write!(out, "DestinationConfig({}/{} {} {state})", self.workspace, self.id, self.definition)
-    }
-}
-
-/// What the settings of a destination make.
-#[derive(Clone)]
-pub(crate) struct Configured {
-    /// What it sends, and how.
-    pub(crate) destination: Arc<dyn Destination>,
-    /// What it is sent.
-    selection: Selection,
-    /// What events call it.
-    names: Arc<[String]>,
-}
-
-impl Configured {
-    /// Whether it is sent an activation: its settings choose it, and the event does not leave the destination out.
-    pub(crate) fn takes(&self, activation: &Activation) -> bool {
-        self.selection.takes(&activation.header)
-            && (activation.header.kind != ActivationKind::Event
-                || !leaves_out(&activation.event, &self.names))
     }
 }
 
@@ -119,6 +114,22 @@ pub struct Limits {
     pub window_bytes: usize,
     /// Deliveries that may wait to be tried again. When they are that many, reading waits.
     pub queue: usize,
+    /// Bytes of events of deliveries that may wait to be tried again. When they are that many, reading waits.
+    pub retry_bytes: u64,
+    /// Requests in a row that fail as in an outage, and …
+    pub outage_failures: u32,
+    /// … over at least so long, pause the destination.
+    pub outage_after: Duration,
+    /// The longest wait between two looks at a receiver that is out.
+    pub probe_max: Duration,
+    /// For how many days attempts are remembered.
+    pub record_days: u16,
+    /// Bytes of attempts that are remembered of one day.
+    pub record_bytes: u64,
+    /// Of how many deliveries that went well details are remembered each second.
+    pub record_successes_per_second: u32,
+    /// Of how many of a hundred of the others.
+    pub record_sample_percent: u32,
     /// How many results are made durable together at the latest.
     pub commit_results: usize,
     /// How long a result waits for others before it is made durable.
@@ -144,6 +155,14 @@ impl Default for Limits {
             window: 4096,
             window_bytes: 16 << 20,
             queue: 10_000,
+            retry_bytes: 64 << 20,
+            outage_failures: 20,
+            outage_after: Duration::from_secs(30),
+            probe_max: Duration::from_secs(60),
+            record_days: 14,
+            record_bytes: 256 << 20,
+            record_successes_per_second: 10,
+            record_sample_percent: 1,
             commit_results: 256,
             commit_delay: Duration::from_millis(50),
             connect_timeout: Duration::from_secs(10),

@@ -1,13 +1,14 @@
 //! The engine: one task for each destination, started, told of changes, and stopped together.
 
 use crate::config::{DestinationConfig, Key, Limits, Wanted};
-use crate::connect::Addresses;
-use crate::dead_letter::DeadLetterPage;
+use crate::connect::{Addresses, Outbound, SendError};
 use crate::metrics::Meters;
 use crate::retry::RetryPolicy;
-use crate::status::{DestinationStatus, StatusCell};
+use crate::status::{Asked, DestinationStatus, StatusCell};
 use crate::store::Store;
 use crate::worker::{End, Shared, Worker, WorkerError};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +21,13 @@ use tributary_eventlog::EventLog;
 use tributary_model::clock::Clock;
 use tributary_model::{DestinationId, WorkspaceId};
 
+mod preview;
+mod queries;
+mod replays;
+
 pub use crate::store::StoreError;
+pub use preview::identifiers as preview_identifiers;
+pub use preview::{CallReport, PreviewError, PreviewOf, PreviewOrder, PreviewPayload, PreviewProfile, PreviewReport, PreviewRequest};
 
 /// What an engine is made of.
 pub struct EngineOptions {
@@ -46,14 +53,17 @@ pub enum EngineError {
     /// What is remembered of destinations can't be opened.
     #[error("the store of destinations can't be opened")]
     Store(#[from] StoreError),
+    /// The way out can't be made.
+    #[error("no connections can be made")]
+    Outbound(#[source] SendError),
 }
 
 /// The tasks of all destinations. Dropping it breaks everything off, as a crash would: what was not recorded is
 /// sent again. [`Engine::stop`] ends it in good order.
 pub struct Engine {
-    store: Arc<Store>,
-    log: Arc<dyn EventLog>,
+    shared: Arc<Shared>,
     cells: Arc<Cells>,
+    runtime: Handle,
     wanted: watch::Sender<Wanted>,
     stop: watch::Sender<Option<Instant>>,
     failure: watch::Receiver<Option<Arc<str>>>,
@@ -69,13 +79,15 @@ impl Engine {
     /// # Errors
     /// If the store can't be opened.
     pub fn start(options: EngineOptions) -> Result<Self, EngineError> {
-        let store = Arc::new(Store::open(options.db)?);
+        let limits = &options.limits;
+        let store = Arc::new(Store::open(options.db, limits.record_days, limits.record_bytes)?);
         let addresses = if options.allow_private_destinations { Addresses::Any } else { Addresses::Public };
+        let outbound = Outbound::new(addresses, limits.connect_timeout).map_err(EngineError::Outbound)?;
         let shared = Arc::new(Shared {
-            log: Arc::clone(&options.activations),
-            store: Arc::clone(&store),
+            log: options.activations,
+            store,
             clock: options.clock,
-            addresses,
+            outbound: Arc::new(outbound),
             retry: options.retry,
             limits: options.limits,
         });
@@ -84,7 +96,7 @@ impl Engine {
         let (failed, failure) = watch::channel(None);
         let cells = Arc::default();
         let supervisor = Supervisor {
-            shared,
+            shared: Arc::clone(&shared),
             cells: Arc::clone(&cells),
             wanted: wanted_seen,
             stop: stop_seen,
@@ -93,7 +105,7 @@ impl Engine {
             running: BTreeSet::new(),
         };
         let supervisor = Mutex::new(Some(options.runtime.spawn(supervisor.run())));
-        Ok(Self { store, log: options.activations, cells, wanted, stop, failure, supervisor })
+        Ok(Self { shared, cells, runtime: options.runtime, wanted, stop, failure, supervisor })
     }
 
     /// Says which destinations there shall be, over all workspaces: the whole set each time. A destination that
@@ -116,24 +128,32 @@ impl Engine {
         });
     }
 
-    /// Dead letters of a destination, newest first, at most `limit`. `cursor` is where the last page ended
-    /// ([`DeadLetterPage::next`]). Reads from disk.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub fn dead_letters(
-        &self,
-        workspace: WorkspaceId,
-        destination: DestinationId,
-        limit: usize,
-        cursor: Option<u64>,
-    ) -> Result<DeadLetterPage, StoreError> {
-        self.store.letters(Key { workspace, destination }, limit, cursor)
-    }
-
     /// How a destination is doing; `None` if there is none, or its task has not begun yet.
     pub fn status(&self, workspace: WorkspaceId, destination: DestinationId) -> Option<DestinationStatus> {
         self.cells().get(&Key { workspace, destination }).map(|cell| cell.read())
+    }
+
+    /// Ends the pause of a destination, or asks for a look at its receiver at once. False if there is no such destination.
+    pub fn resume(&self, workspace: WorkspaceId, destination: DestinationId) -> bool {
+        self.ask(Key { workspace, destination }, |asked| asked.resume = true)
+    }
+
+    /// Asks something of a destination's worker. False if there is none.
+    fn ask(&self, key: Key, ask: impl FnOnce(&mut Asked)) -> bool {
+        self.cell(key).map(|cell| cell.ask(ask)).is_some()
+    }
+
+    /// Runs on the engine's runtime, whoever waits.
+    fn spawned<T: Send + 'static>(
+        &self,
+        run: impl Future<Output = T> + Send + 'static,
+    ) -> BoxFuture<'static, Option<T>> {
+        let task = self.runtime.spawn(run);
+        async move { task.await.ok() }.boxed()
+    }
+
+    fn cell(&self, key: Key) -> Option<Arc<StatusCell>> {
+        self.cells().get(&key).cloned()
     }
 
     /// The smallest sequence of the activations log that an enabled destination still needs: for warnings of what
@@ -141,7 +161,7 @@ impl Engine {
     pub fn low_water(&self) -> u64 {
         let cells: Vec<_> = self.cells().values().cloned().collect();
         let needs = cells.iter().map(|cell| cell.read()).filter(|status| status.enabled);
-        needs.map(|status| status.needs_from).min().unwrap_or_else(|| self.log.bounds().end)
+        needs.map(|status| status.needs_from).min().unwrap_or_else(|| self.shared.log.bounds().end)
     }
 
     /// Resolves when a task has ended that should not have, with the reason. Nothing about its deliveries can be

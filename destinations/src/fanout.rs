@@ -4,33 +4,25 @@ use crate::config::{DestinationConfig, Key};
 use tributary_model::activation::ActivationHeader;
 use tributary_model::{MessageId, Position};
 
-/// What an activation is to a destination.
+/// What an activation is to a destination, as far as its place tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// Of another workspace, or from before the destination began: there is no delivery.
     NotIts,
     /// A delivery that is passed over, because the destination was resumed from now.
     PassedOver,
-    /// A delivery that the destination's settings leave out.
-    LeftOut,
-    /// A delivery.
-    Delivery,
+    /// A delivery, if the destination's gates, filters and triggers let it pass.
+    Its,
 }
 
-/// Decides what an activation is to a destination; `is_taken` says whether that is sent such activations.
-pub(crate) fn admit(
-    config: &DestinationConfig,
-    header: &ActivationHeader,
-    is_taken: impl FnOnce() -> bool,
-) -> Admission {
+/// Decides what an activation is to a destination.
+pub(crate) fn admit(config: &DestinationConfig, header: &ActivationHeader) -> Admission {
     if header.workspace != config.workspace || header.position <= config.starts_after {
         Admission::NotIts
     } else if is_passed_over(config, header.position) {
         Admission::PassedOver
-    } else if !is_taken() {
-        Admission::LeftOut
     } else {
-        Admission::Delivery
+        Admission::Its
     }
 }
 
@@ -56,44 +48,25 @@ pub(crate) fn delivery_id(key: Key, position: Position, ordinal: u32, message_id
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definition::RawSettings;
-    use crate::selection::Selection;
     use std::collections::BTreeSet;
-    use tributary_model::activation::ActivationKind;
+    use tributary_model::activation::{ActivationKind, Carried};
     use tributary_model::{DestinationId, EventKind, SourceId, Timestamp, WorkspaceId};
 
-    const EVENT: ActivationKind = ActivationKind::Event;
-    const MERGED: ActivationKind = ActivationKind::ProfileMerged;
-
     #[test]
-    fn an_activation_is_its_by_workspace_position_and_kind() {
+    fn an_activation_is_its_by_workspace_and_position() {
         let config = |skip_through: Option<u64>| DestinationConfig {
-            workspace: WorkspaceId(1),
-            id: DestinationId(2),
-            definition: "webhook".to_owned(),
-            name: String::new(),
-            enabled: true,
-            settings: RawSettings::new(),
-            starts_after: Position::at(10),
             skip_through: skip_through.map(Position::at),
+            ..DestinationConfig::new(WorkspaceId(1), DestinationId(2), "webhook", Position::at(10))
         };
-        let events = RawSettings::from([("send".to_owned(), serde_json::json!(["events"]))]);
-        let events = Selection::read(&events, "send").expect("a good setting").expect("it is there");
         let cases = [
-            (1, 10, EVENT, None, Selection::ALL, Admission::NotIts),
-            (1, 11, EVENT, None, Selection::ALL, Admission::Delivery),
-            (2, 11, EVENT, None, Selection::ALL, Admission::NotIts),
-            (1, 20, EVENT, Some(20), Selection::ALL, Admission::PassedOver),
-            (1, 21, EVENT, Some(20), Selection::ALL, Admission::Delivery),
-            (1, 9, EVENT, Some(20), Selection::ALL, Admission::NotIts),
-            (1, 11, MERGED, None, Selection::ALL, Admission::Delivery),
-            (1, 11, EVENT, None, events, Admission::Delivery),
-            (1, 11, MERGED, None, events, Admission::LeftOut),
-            (2, 11, MERGED, None, events, Admission::NotIts),
-            (1, 10, MERGED, None, events, Admission::NotIts),
-            (1, 20, MERGED, Some(20), events, Admission::PassedOver),
+            (1, 10, None, Admission::NotIts),
+            (1, 11, None, Admission::Its),
+            (2, 11, None, Admission::NotIts),
+            (1, 20, Some(20), Admission::PassedOver),
+            (1, 21, Some(20), Admission::Its),
+            (1, 9, Some(20), Admission::NotIts),
         ];
-        for (number, (workspace, position, kind, skip_through, selection, want)) in (1..).zip(cases) {
+        for (number, (workspace, position, skip_through, want)) in (1..).zip(cases) {
             let header = ActivationHeader {
                 workspace: WorkspaceId(workspace),
                 position: Position::at(position),
@@ -105,10 +78,10 @@ mod tests {
                 message_id: MessageId::parse("m").expect("an id"),
                 received_at: Timestamp::default(),
                 event_time: Timestamp::default(),
-                kind,
+                kind: ActivationKind::Event,
+                carried: Carried::default(),
             };
-            let got = admit(&config(skip_through), &header, || selection.takes(&header));
-            assert_eq!(got, want, "case {number}");
+            assert_eq!(admit(&config(skip_through), &header), want, "case {number}");
         }
     }
 

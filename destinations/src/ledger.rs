@@ -6,209 +6,24 @@
 //! the window bounds. So after a crash exactly those that are not settled are read and sent again.
 //!
 //! `taken` counts the settled deliveries, and at any moment `taken` = those that ended, by outcome, + those that
-//! wait. That is part of each commit, so it holds across restarts.
+//! wait. That is part of each commit, so it holds across restarts. Deliveries that a replay sends again wait in the same
+//! queue, and are counted apart in the same way.
 
+use crate::config::Key;
+use crate::counts::Counts;
+use crate::dead_letter::DeadLetter;
+use crate::definition::{BatchAmong, OrderSpec};
+use crate::exchange::Payload;
+use crate::failure::Failure;
 use crate::order::{Arrival, LaneKey, Order};
-use crate::store::{Commit, StoreError, letter_size};
-use crate::{config::Key, dead_letter::DeadLetter, store::Remembered};
-use serde::{Deserialize, Serialize};
+use crate::records::{AttemptRecord, Ending, ExchangeRecord};
+use crate::replay::ReplayJob;
+use crate::store::{Commit, Remembered, letter_size};
+use crate::stored::{Mark, StoredPause, StoredState, Totals, Waiting};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use tributary_model::outcome::Outcome;
-use tributary_model::{Activation, MessageId, Position, ProfileId, Timestamp};
-
-/// A destination's deliveries since it was created, counted durably: `taken` is the sum of those that ended and
-/// those that wait to be tried again.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Totals {
-    /// Deliveries whose first attempt, or whose place in the retry queue, is on record.
-    pub taken: u64,
-    ended: BTreeMap<Outcome, u64>,
-}
-
-impl Totals {
-    /// How many deliveries ended so.
-    pub fn ended(&self, outcome: Outcome) -> u64 {
-        self.ended.get(&outcome).copied().unwrap_or(0)
-    }
-
-    /// How many deliveries ended, in whatever way.
-    pub fn ended_in_all(&self) -> u64 {
-        self.ended.values().sum()
-    }
-
-    pub(crate) fn end(&mut self, outcome: Outcome, count: u64) {
-        if count > 0 {
-            *self.ended.entry(outcome).or_default() += count;
-        }
-    }
-}
-
-/// Up to where the activations log was read, and the largest place until there: what is not behind that place is
-/// there for the second time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Mark {
-    pub(crate) sequence: u64,
-    pub(crate) position: Position,
-    pub(crate) ordinal: u32,
-}
-
-impl Mark {
-    pub(crate) fn new(sequence: u64, (position, ordinal): (Position, u32)) -> Self {
-        Self { sequence, position, ordinal }
-    }
-
-    /// The place of the activation.
-    pub(crate) fn place(&self) -> (Position, u32) {
-        (self.position, self.ordinal)
-    }
-}
-
-/// The durable part of a ledger but for its retry queue and its dead letters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct StoredState {
-    /// The low-water cursor.
-    pub(crate) cursor: u64,
-    /// Settled sequences above it: first sequence and length of each run.
-    pub(crate) settled: Vec<(u64, u64)>,
-    pub(crate) totals: Totals,
-    /// The number that the next dead letter gets.
-    pub(crate) next_letter: u64,
-    /// The position in the events log behind which the destination's events begin.
-    pub(crate) starts_after: Position,
-    /// The destination was deleted, and every delivery of it has ended.
-    pub(crate) ended: bool,
-    /// Where a start begins to read: at the cursor or a little before it.
-    pub(crate) mark: Option<Mark>,
-}
-
-/// The first form of [`StoredState`].
-#[derive(Deserialize)]
-struct StoredState1 {
-    cursor: u64,
-    settled: Vec<(u64, u64)>,
-    totals: Totals,
-    next_letter: u64,
-    starts_after: Position,
-    ended: bool,
-}
-
-impl From<StoredState1> for StoredState {
-    fn from(old: StoredState1) -> Self {
-        let StoredState1 { cursor, settled, totals, next_letter, starts_after, ended } = old;
-        Self { cursor, settled, totals, next_letter, starts_after, ended, mark: None }
-    }
-}
-
-/// Why an attempt failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Failure {
-    /// The answer or the error, without personal data or addresses with credentials.
-    pub(crate) text: String,
-    /// The response's status, if there was one.
-    pub(crate) status: Option<u16>,
-    /// It looks like an outage of the receiver: no connection, no answer, or 5xx without a wish of when to
-    /// come back.
-    pub(crate) outage: bool,
-}
-
-/// A delivery in the retry queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Waiting {
-    /// The first sequence of the frame that holds the activation.
-    pub(crate) frame: u64,
-    pub(crate) position: Position,
-    pub(crate) ordinal: u32,
-    pub(crate) message_id: MessageId,
-    pub(crate) profile: Option<ProfileId>,
-    /// Failed attempts so far; 0 if it only waits behind another of its profile.
-    pub(crate) attempts: u32,
-    pub(crate) first_attempt: Option<Timestamp>,
-    pub(crate) last_attempt: Option<Timestamp>,
-    pub(crate) due: Timestamp,
-    pub(crate) failure: Option<Failure>,
-}
-
-const STATE: &str = "destination's state";
-const WAITING: &str = "waiting delivery";
-
-fn encode(version: u8, value: &impl Serialize) -> Vec<u8> {
-    postcard::to_extend(value, vec![version]).expect("plain values can be written")
-}
-
-fn decode<T: for<'de> Deserialize<'de>>(what: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
-    postcard::from_bytes(bytes).map_err(|_| StoreError::Damaged(what))
-}
-
-impl StoredState {
-    /// The state of a destination that has read nothing yet.
-    pub(crate) fn new(cursor: u64, starts_after: Position) -> Self {
-        Self {
-            cursor,
-            settled: Vec::new(),
-            totals: Totals::default(),
-            next_letter: 0,
-            starts_after,
-            ended: false,
-            mark: None,
-        }
-    }
-
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        encode(2, self)
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        match bytes.split_first() {
-            Some((1, rest)) => decode::<StoredState1>(STATE, rest).map(Self::from),
-            Some((2, rest)) => decode(STATE, rest),
-            Some((&version, _)) => Err(StoreError::Version { what: STATE, version }),
-            None => Err(StoreError::Damaged(STATE)),
-        }
-    }
-
-    /// Where a start begins to read.
-    pub(crate) fn reads_from(&self) -> u64 {
-        self.mark.map_or(self.cursor, |mark| mark.sequence.min(self.cursor))
-    }
-
-    /// Whether the activation of that sequence is settled.
-    pub(crate) fn is_settled(&self, sequence: u64) -> bool {
-        sequence < self.cursor
-            || self.settled.iter().any(|(first, length)| (*first..first + length).contains(&sequence))
-    }
-}
-
-impl Waiting {
-    /// A delivery that has not been tried, due at once.
-    pub(crate) fn untried(frame: u64, activation: &Activation) -> Self {
-        let header = &activation.header;
-        Self {
-            frame,
-            position: header.position,
-            ordinal: header.ordinal,
-            message_id: header.message_id.clone(),
-            profile: header.profile,
-            attempts: 0,
-            first_attempt: None,
-            last_attempt: None,
-            due: Timestamp::MIN,
-            failure: None,
-        }
-    }
-
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        encode(1, self)
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        match bytes.split_first() {
-            Some((1, rest)) => decode(WAITING, rest),
-            Some((&version, _)) => Err(StoreError::Version { what: WAITING, version }),
-            None => Err(StoreError::Damaged(WAITING)),
-        }
-    }
-}
+use tributary_model::{Activation, Position, ProfileId, Timestamp};
 
 /// A delivery that may go now.
 #[derive(Debug)]
@@ -220,11 +35,23 @@ pub(crate) struct Job {
     pub(crate) waiting: Waiting,
     /// The activation, if it is in memory; else it has to be read from the log.
     pub(crate) activation: Option<Arc<Activation>>,
+    /// What the mappings made of it, if that is in memory.
+    pub(crate) mapped: Option<Arc<Mapped>>,
+}
+
+/// What the mappings made of an activation.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    /// One for each mapping that takes it, but for those that refused it.
+    pub(crate) payloads: Vec<Payload>,
+    /// Why one of the mappings can't make anything of it.
+    pub(crate) refused: Option<Failure>,
 }
 
 struct Fresh {
     frame: u64,
     activation: Arc<Activation>,
+    mapped: Arc<Mapped>,
 }
 
 /// The number of dead letters that are kept, and their bytes.
@@ -239,6 +66,11 @@ struct Changes {
     waiting: BTreeSet<u64>,
     letters: Vec<(u64, Vec<u8>)>,
     letters_dropped: Vec<(u64, u32)>,
+    attempts: Vec<AttemptRecord>,
+    exchanges: Vec<(u64, ExchangeRecord)>,
+    endings: Vec<Ending>,
+    counts: Counts,
+    replay: Option<ReplayJob>,
     ended: [u64; Outcome::ALL.len()],
     results: usize,
 }
@@ -257,46 +89,65 @@ pub(crate) struct Settled {
 /// The books of one destination.
 pub(crate) struct Ledger {
     key: Key,
+    lanes: OrderSpec,
     cursor: u64,
     settled: BTreeSet<u64>,
     totals: Totals,
+    replayed: Totals,
     starts_after: Position,
     mark: Option<Mark>,
+    paused: Option<StoredPause>,
+    resumed_at: Option<Timestamp>,
     next_letter: u64,
     letters: VecDeque<(u64, u32)>,
     letter_bytes: u64,
     letter_limits: LetterLimits,
     queue: BTreeMap<u64, Waiting>,
+    queue_bytes: u64,
     fresh: HashMap<u64, Fresh>,
     fresh_bytes: usize,
     under_way: usize,
     order: Order,
+    /// How deliveries of replays have ended, by replay, since that was last asked.
+    replay_ended: BTreeMap<u64, BTreeMap<Outcome, u64>>,
     changes: Changes,
 }
 
 impl Ledger {
-    pub(crate) fn new(key: Key, remembered: Remembered, letter_limits: LetterLimits) -> Self {
+    pub(crate) fn new(
+        key: Key,
+        lanes: OrderSpec,
+        remembered: Remembered,
+        letter_limits: LetterLimits,
+    ) -> Self {
         let state = remembered.state;
         let mut ledger = Self {
             key,
+            lanes,
             cursor: state.cursor,
             settled: state.settled.iter().flat_map(|(first, length)| *first..first + length).collect(),
             totals: state.totals,
+            replayed: state.replayed,
             starts_after: state.starts_after,
             mark: state.mark,
+            paused: state.paused,
+            resumed_at: state.resumed_at,
             next_letter: state.next_letter,
             letter_bytes: remembered.letters.iter().map(|(_, size)| u64::from(*size)).sum(),
             letters: remembered.letters,
             letter_limits,
             queue: BTreeMap::new(),
+            queue_bytes: 0,
             fresh: HashMap::new(),
             fresh_bytes: 0,
             under_way: 0,
             order: Order::default(),
+            replay_ended: BTreeMap::new(),
             changes: Changes::default(),
         };
         for (sequence, waiting) in remembered.waiting {
-            ledger.order.wait(LaneKey::of(sequence, waiting.profile), sequence, waiting.due);
+            ledger.order.wait(ledger.lane(sequence, waiting.profile), sequence, waiting.due);
+            ledger.queue_bytes += u64::from(waiting.bytes);
             ledger.queue.insert(sequence, waiting);
         }
         ledger
@@ -322,9 +173,19 @@ impl Ledger {
         &self.totals
     }
 
+    /// Deliveries that replays sent again.
+    pub(crate) fn replayed(&self) -> &Totals {
+        &self.replayed
+    }
+
     /// The retry queue, in the order of the activations log.
     pub(crate) fn queue(&self) -> &BTreeMap<u64, Waiting> {
         &self.queue
+    }
+
+    /// Bytes of events in the retry queue.
+    pub(crate) fn queue_bytes(&self) -> u64 {
+        self.queue_bytes
     }
 
     /// Deliveries that were handed out and have not come back.
@@ -342,8 +203,37 @@ impl Ledger {
         self.fresh_bytes
     }
 
+    /// When the oldest event arrived of those that are not settled.
+    pub(crate) fn oldest_fresh(&self) -> Option<Timestamp> {
+        self.fresh.values().map(|fresh| fresh.activation.header.received_at).min()
+    }
+
     pub(crate) fn is_settled(&self, sequence: u64) -> bool {
         sequence < self.cursor || self.settled.contains(&sequence)
+    }
+
+    /// Why nothing is sent at present.
+    pub(crate) fn paused(&self) -> Option<&StoredPause> {
+        self.paused.as_ref()
+    }
+
+    /// Nothing is sent from now on.
+    pub(crate) fn pause(&mut self, pause: StoredPause) {
+        self.paused = Some(pause);
+        self.changes.results += 1;
+    }
+
+    /// Sending goes on.
+    pub(crate) fn resume(&mut self, now: Timestamp) {
+        self.paused = None;
+        self.resumed_at = Some(now);
+        self.changes.results += 1;
+    }
+
+    /// Since when a delivery is being tried, pauses left out of account.
+    pub(crate) fn tried_since(&self, waiting: &Waiting, now: Timestamp) -> Timestamp {
+        let first = waiting.first_attempt.unwrap_or(now);
+        self.resumed_at.map_or(first, |resumed| resumed.max(first))
     }
 
     /// An activation was read that is no delivery.
@@ -352,17 +242,18 @@ impl Ledger {
     }
 
     /// An activation was read whose delivery ends without an attempt.
-    pub(crate) fn end_unread(&mut self, sequence: u64, outcome: Outcome) {
+    pub(crate) fn end_unread(&mut self, sequence: u64, outcome: Outcome, now: Timestamp) {
         if !self.is_settled(sequence) {
             self.totals.taken += 1;
-            self.count(outcome);
+            self.changes.counts.received(now, 1);
+            self.count(sequence, outcome, None, now);
             self.settle(sequence);
         }
     }
 
     /// The activations log keeps nothing before `first` any more: what was not settled there has expired, and the
     /// cursor moves on. Only while no delivery is unsettled. Returns how many expired.
-    pub(crate) fn lose(&mut self, first: u64) -> u64 {
+    pub(crate) fn lose(&mut self, first: u64, now: Timestamp) -> u64 {
         debug_assert!(self.fresh.is_empty(), "what has been read is not lost");
         let above = self.settled.split_off(&first);
         let known = std::mem::replace(&mut self.settled, above).len() as u64;
@@ -370,6 +261,8 @@ impl Ledger {
         self.totals.taken += lost;
         self.totals.end(Outcome::Expired, lost);
         self.changes.ended[Outcome::Expired as usize] += lost;
+        self.changes.counts.received(now, lost);
+        self.changes.counts.ended(now, Outcome::Expired, lost);
         self.changes.results += 1;
         self.cursor = self.cursor.max(first);
         self.advance();
@@ -377,17 +270,27 @@ impl Ledger {
     }
 
     /// A delivery was read. It goes when those of its profile before it have ended.
-    pub(crate) fn admit(&mut self, sequence: u64, frame: u64, activation: Activation) {
-        let lane = LaneKey::of(sequence, activation.header.profile);
+    pub(crate) fn admit(
+        &mut self,
+        sequence: u64,
+        frame: u64,
+        activation: Activation,
+        mapped: Mapped,
+        now: Timestamp,
+    ) {
+        let lane = self.lane(sequence, activation.header.profile);
+        self.changes.counts.received(now, 1);
+        self.changes.counts.mapped(now, 1);
+        let (activation, mapped) = (Arc::new(activation), Arc::new(mapped));
         self.fresh_bytes += activation.event.len();
-        self.fresh.insert(sequence, Fresh { frame, activation: Arc::new(activation) });
+        self.fresh.insert(sequence, Fresh { frame, activation, mapped });
         if self.order.arrive(lane, sequence) == Arrival::Behind {
             self.queue_behind(lane, sequence);
         }
     }
 
     /// The next deliveries not tried before, for one request: about so many bytes of events at most.
-    pub(crate) fn next_fresh(&mut self, most: usize, bytes_most: usize) -> Vec<Job> {
+    pub(crate) fn next_fresh(&mut self, most: usize, bytes_most: usize, among: BatchAmong) -> Vec<Job> {
         let (mut jobs, mut bytes) = (Vec::new(), 0);
         while jobs.len() < most && bytes < bytes_most {
             let Some((lane, first)) = self.order.take_ready() else { break };
@@ -399,6 +302,9 @@ impl Ledger {
                 let is_full = jobs.len() >= most || bytes >= bytes_most;
                 next = if is_full { None } else { self.order.take_behind(lane) };
             }
+            if among == BatchAmong::Profile {
+                break;
+            }
         }
         jobs
     }
@@ -407,7 +313,8 @@ impl Ledger {
         let fresh = self.fresh.get(&sequence).expect("what is ready has been admitted and not settled");
         self.under_way += 1;
         let waiting = Waiting::untried(fresh.frame, &fresh.activation);
-        Job { sequence, again: false, waiting, activation: Some(Arc::clone(&fresh.activation)) }
+        let (activation, mapped) = (Arc::clone(&fresh.activation), Arc::clone(&fresh.mapped));
+        Job { sequence, again: false, waiting, activation: Some(activation), mapped: Some(mapped) }
     }
 
     /// Whether there are so many not tried before that may go in one request.
@@ -420,13 +327,25 @@ impl Ledger {
         self.order.has_ready()
     }
 
-    /// The next waiting delivery that is due.
-    pub(crate) fn next_due(&mut self, now: Timestamp) -> Option<Job> {
-        let queue = &self.queue;
-        let sequence = self.order.take_due(now, |sequence| lane_of(queue, sequence))?;
-        self.under_way += 1;
-        let waiting = self.queue.get(&sequence).expect("what is due is in the queue").clone();
-        Some(Job { sequence, again: true, waiting, activation: None })
+    /// The next waiting deliveries that are due, for one request. One that goes alone comes alone.
+    pub(crate) fn next_due(&mut self, now: Timestamp, most: usize, bytes_most: usize) -> Vec<Job> {
+        let (mut jobs, mut bytes) = (Vec::new(), 0);
+        while jobs.len() < most && bytes < bytes_most {
+            let Some(sequence) = self.order.due(now) else { break };
+            let waiting = self.queue.get(&sequence).expect("what is due is in the queue").clone();
+            if waiting.alone && !jobs.is_empty() {
+                break;
+            }
+            self.order.take(self.lane(sequence, waiting.profile));
+            self.under_way += 1;
+            bytes += waiting.bytes as usize;
+            let is_alone = waiting.alone;
+            jobs.push(Job { sequence, again: true, waiting, activation: None, mapped: None });
+            if is_alone {
+                break;
+            }
+        }
+        jobs
     }
 
     /// When the next waiting delivery is due.
@@ -435,24 +354,28 @@ impl Ledger {
     }
 
     /// A delivery that was under way has ended.
-    pub(crate) fn ended(&mut self, sequence: u64, outcome: Outcome) {
+    pub(crate) fn ended(&mut self, sequence: u64, outcome: Outcome, now: Timestamp) {
         self.under_way -= 1;
-        let profile = match self.queue.remove(&sequence) {
+        let (profile, replay) = match self.queue.remove(&sequence) {
             Some(waiting) => {
                 self.changes.waiting.insert(sequence);
-                waiting.profile
+                self.queue_bytes -= u64::from(waiting.bytes);
+                (waiting.profile, waiting.replay)
             }
-            None => self.take_fresh(sequence).and_then(|fresh| fresh.activation.header.profile),
+            None => {
+                let fresh = self.take_fresh(sequence);
+                (fresh.and_then(|fresh| fresh.activation.header.profile), None)
+            }
         };
-        self.count(outcome);
-        self.order.ended(LaneKey::of(sequence, profile), sequence);
+        self.count(sequence, outcome, replay, now);
+        self.order.ended(self.lane(sequence, profile), sequence);
     }
 
-    /// A delivery that was under way has failed, and waits.
+    /// A delivery that was under way has failed, or could not be tried, and waits.
     pub(crate) fn failed(&mut self, sequence: u64, waiting: Waiting) {
         self.under_way -= 1;
         self.take_fresh(sequence);
-        let lane = LaneKey::of(sequence, waiting.profile);
+        let lane = self.lane(sequence, waiting.profile);
         let behind = self.order.failed(lane, sequence, waiting.due);
         self.put_waiting(sequence, waiting);
         for held in behind {
@@ -460,23 +383,50 @@ impl Ledger {
         }
     }
 
-    /// Ends waiting deliveries of which `which` is true, without an attempt. Only while none is under way.
-    pub(crate) fn end_waiting(&mut self, which: impl Fn(&Waiting) -> bool, outcome: Outcome) {
-        debug_assert!(self.under_way == 0, "what is under way ends by its result");
+    /// A delivery from before is to be sent again by a replay. False if it waits already: then nothing is changed.
+    pub(crate) fn send_again(&mut self, sequence: u64, waiting: Waiting, now: Timestamp) -> bool {
+        if self.queue.contains_key(&sequence) || self.fresh.contains_key(&sequence) {
+            return false;
+        }
+        self.replayed.taken += 1;
+        self.changes.counts.received(now, 1);
+        self.changes.counts.mapped(now, 1);
+        let lane = self.lane(sequence, waiting.profile);
+        let behind = self.order.wait_again(lane, sequence, waiting.due);
+        self.put_waiting(sequence, waiting);
+        for held in behind {
+            self.queue_behind(lane, held);
+        }
+        true
+    }
+
+    /// Ends waiting deliveries of which `which` is true, without an attempt. Those under way end by their results.
+    pub(crate) fn end_waiting(
+        &mut self,
+        which: impl Fn(&Waiting) -> bool,
+        outcome: Outcome,
+        now: Timestamp,
+    ) {
         let ends = self.queue.iter().filter(|(_, waiting)| which(waiting));
-        for sequence in ends.map(|(sequence, _)| *sequence).collect::<Vec<_>>() {
-            self.under_way += 1;
-            self.ended(sequence, outcome);
+        let ends: Vec<_> = ends.map(|(sequence, waiting)| (*sequence, waiting.profile)).collect();
+        for (sequence, profile) in ends {
+            if !self.order.is_taken(self.lane(sequence, profile), sequence) {
+                self.under_way += 1;
+                self.order.claim(self.lane(sequence, profile));
+                self.ended(sequence, outcome, now);
+            }
         }
     }
 
     /// Makes waiting deliveries that failed by an outage due earlier: `earlier` gives the new time of each one
     /// that is due later than `after`. In memory only; a restart takes up the former times.
     pub(crate) fn hasten(&mut self, after: Timestamp, mut earlier: impl FnMut() -> Timestamp) {
-        let queue = &self.queue;
+        let (queue, lanes) = (&self.queue, self.lanes);
         self.order.hasten(
             after,
-            |sequence| lane_of(queue, sequence),
+            |sequence| {
+                lane(lanes, sequence, queue.get(&sequence).and_then(|waiting| waiting.profile))
+            },
             |sequence| {
                 let failure = queue.get(&sequence).and_then(|waiting| waiting.failure.as_ref());
                 failure.is_some_and(|failure| failure.outage).then(&mut earlier)
@@ -488,6 +438,7 @@ impl Ledger {
     pub(crate) fn bury(&mut self, letter: &DeadLetter) {
         let bytes = letter.encode();
         let size = letter_size(&bytes);
+        self.changes.counts.dead(letter.given_up_at, letter.reason_code);
         self.letters.push_back((self.next_letter, size));
         self.letter_bytes += u64::from(size);
         self.changes.letters.push((self.next_letter, bytes));
@@ -500,6 +451,32 @@ impl Ledger {
             self.changes.letters.retain(|(new, _)| *new != number);
             self.changes.letters_dropped.push((number, size));
         }
+    }
+
+    /// Remembers an attempt.
+    pub(crate) fn remember(&mut self, attempt: AttemptRecord) {
+        self.changes.attempts.push(attempt);
+    }
+
+    /// Remembers what was sent and what came back.
+    pub(crate) fn remember_exchange(&mut self, number: u64, exchange: ExchangeRecord) {
+        self.changes.exchanges.push((number, exchange));
+    }
+
+    /// What is counted by the minute.
+    pub(crate) fn counts(&mut self) -> &mut Counts {
+        &mut self.changes.counts
+    }
+
+    /// How far a replay is, to be made durable with what it queued.
+    pub(crate) fn set_replay(&mut self, job: ReplayJob) {
+        self.changes.replay = Some(job);
+        self.changes.results += 1;
+    }
+
+    /// How deliveries of a replay have ended since this was last asked.
+    pub(crate) fn take_replay_ended(&mut self, replay: u64) -> BTreeMap<Outcome, u64> {
+        self.replay_ended.remove(&replay).unwrap_or_default()
     }
 
     /// How many results wait to be made durable.
@@ -522,6 +499,11 @@ impl Ledger {
             waiting: waiting.collect(),
             letters: changes.letters,
             letters_dropped: changes.letters_dropped,
+            attempts: changes.attempts,
+            exchanges: changes.exchanges,
+            endings: changes.endings,
+            counts: changes.counts,
+            replay: changes.replay,
         };
         (commit, settled)
     }
@@ -542,12 +524,28 @@ impl Ledger {
             starts_after: self.starts_after,
             ended: false,
             mark: self.mark,
+            replayed: self.replayed.clone(),
+            paused: self.paused.clone(),
+            resumed_at: self.resumed_at,
         }
     }
 
-    fn count(&mut self, outcome: Outcome) {
-        self.totals.end(outcome, 1);
-        self.changes.ended[outcome as usize] += 1;
+    fn count(&mut self, activation: u64, outcome: Outcome, replay: Option<u64>, now: Timestamp) {
+        match replay {
+            Some(replay) => {
+                self.replayed.end(outcome, 1);
+                *self.replay_ended.entry(replay).or_default().entry(outcome).or_default() += 1;
+            }
+            None => {
+                self.totals.end(outcome, 1);
+                self.changes.ended[outcome as usize] += 1;
+            }
+        }
+        self.changes.counts.ended(now, outcome, 1);
+        // What nothing is said of was delivered, unless something was said of it before.
+        if outcome != Outcome::Delivered || replay.is_some() {
+            self.changes.endings.push(Ending { activation, outcome });
+        }
         self.changes.results += 1;
     }
 
@@ -583,14 +581,24 @@ impl Ledger {
     }
 
     fn put_waiting(&mut self, sequence: u64, waiting: Waiting) {
-        self.queue.insert(sequence, waiting);
+        self.queue_bytes += u64::from(waiting.bytes);
+        if let Some(before) = self.queue.insert(sequence, waiting) {
+            self.queue_bytes -= u64::from(before.bytes);
+        }
         self.changes.waiting.insert(sequence);
         self.changes.results += 1;
     }
+
+    fn lane(&self, sequence: u64, profile: Option<ProfileId>) -> LaneKey {
+        lane(self.lanes, sequence, profile)
+    }
 }
 
-fn lane_of(queue: &BTreeMap<u64, Waiting>, sequence: u64) -> LaneKey {
-    LaneKey::of(sequence, queue.get(&sequence).and_then(|waiting| waiting.profile))
+fn lane(lanes: OrderSpec, sequence: u64, profile: Option<ProfileId>) -> LaneKey {
+    match lanes {
+        OrderSpec::Profile => LaneKey::of(sequence, profile),
+        OrderSpec::None => LaneKey::Alone(sequence),
+    }
 }
 
 #[cfg(test)]

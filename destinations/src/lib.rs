@@ -1,47 +1,74 @@
 //! The destination engine: it takes activations from their log and brings each to every destination of its
 //! workspace, at least once, each at its own pace.
 //!
-//! - What a destination *is*: [`definition`] (traits and data), [`registry`] (the one list), `webhook`.
-//! - What happens to a delivery: `fanout` (which activations are whose), `selection` (which of them the settings
-//!   leave out), `worker` (one task for each destination: read, send, judge, record), [`retry`] (when again, when
-//!   no more), [`dead_letter`] (what is given up), [`connect`] (the network, and which addresses are refused).
-//! - What is remembered: `ledger` and `order` (in memory, pure), `store` (in fjall).
-//! - [`engine`] starts, reconfigures, parks, resumes and removes the workers.
+//! - What a destination *is*: [`definition`] (data, in `catalog/`), [`registry`] (the one list), `settings`, `mapping` (from
+//!   an event to the fields of an action), `plan` (gates, filters, triggers and mappings of one destination, pure),
+//!   `transport` (how what was mapped reaches it: HTTP, a database, files), [`connect`] (the only way out of the process, and
+//!   which addresses are refused).
+//! - What happens to a delivery: `fanout` (which activations are whose), `worker` and `sending` (one task for each destination:
+//!   read, plan, send, judge, record), `health` (pauses), `pace` (concurrency, rate, budget), [`retry`] (when again, when no
+//!   more), `replaying` (sending again what was before).
+//! - What is remembered: `ledger` and `order` (in memory, pure), `stored` and `store` (in fjall), [`dead_letter`] (what is given
+//!   up), [`records`] (attempts), `counts` and [`overview`] (numbers by the minute).
+//! - [`engine`] starts, reconfigures, parks, resumes and removes the workers, and answers questions about them.
 //!
 //! A delivery is one activation for one destination, and ends in exactly one
-//! [`Outcome`](tributary_model::outcome::Outcome). Left out: what an event means; the engine never looks into
-//! an event's bytes.
+//! [`Outcome`](tributary_model::outcome::Outcome).
 
 pub mod connect;
 pub mod dead_letter;
 pub mod definition;
+pub mod deliveries;
 pub mod engine;
+pub mod exchange;
+pub mod failure;
 pub mod metrics;
+pub mod overview;
+pub mod records;
 pub mod registry;
+pub mod replay;
 pub mod retry;
 
 mod attempt;
+mod check;
 mod config;
+mod configured;
+mod consent;
+mod counts;
 mod fanout;
+mod filters;
+mod health;
 mod integrations;
 mod ledger;
 mod locate;
+mod mapping;
 mod order;
-mod outage;
+mod pace;
+mod plan;
 mod reader;
 mod record;
 mod remove;
+mod replaying;
 mod selection;
 mod sending;
+mod settings;
 mod status;
 mod store;
-mod webhook;
+mod stored;
+mod transport;
 mod worker;
 
+#[cfg(test)]
+mod golden;
+
+pub use check::check;
 pub use config::{DestinationConfig, Limits};
 pub use dead_letter::{DeadLetter, DeadLetterPage};
-pub use definition::{Definition, Destination, RawSettings, SettingKind, SettingSpec, SettingsError, Spec};
+pub use definition::{RawSettings, SettingKind, SettingSpec, SettingsError, Spec};
+pub use engine::preview_identifiers;
 pub use engine::{Engine, EngineError, EngineOptions};
-pub use ledger::Totals;
+pub use mapping::Mapper;
 pub use retry::RetryPolicy;
-pub use status::DestinationStatus;
+pub use status::{DestinationStatus, Paused};
+pub use stored::{PauseReason, Totals};
+pub use transport::Person;

@@ -1,6 +1,7 @@
 //! Where in the activations log a new destination begins, and why an activation can't be had.
 
 use tributary_eventlog::{EventLog, ReadError};
+use tributary_model::activation::ActivationHeader;
 use tributary_model::{Activation, Position};
 
 /// An activation can't be had.
@@ -27,7 +28,16 @@ pub(crate) fn start_for(log: &dyn EventLog, after: Position) -> Result<u64, Unre
 
 /// The first sequence whose activation is of an event behind `after`, by binary search: activations are ordered
 /// by position. It is the log's end if there is none yet. Blocking.
-fn first_behind(log: &dyn EventLog, after: Position) -> Result<u64, UnreadableActivation> {
+pub(crate) fn first_behind(log: &dyn EventLog, after: Position) -> Result<u64, UnreadableActivation> {
+    first_where(log, |header| header.position > after)
+}
+
+/// The first sequence of whose activation this is true, by binary search: it has to be true of all behind that one. It is the
+/// log's end if there is none yet. Blocking.
+pub(crate) fn first_where(
+    log: &dyn EventLog,
+    is_behind: impl Fn(&ActivationHeader) -> bool,
+) -> Result<u64, UnreadableActivation> {
     let bounds = log.bounds();
     let (mut low, mut high) = (bounds.first, bounds.end);
     while low < high {
@@ -48,7 +58,7 @@ fn first_behind(log: &dyn EventLog, after: Position) -> Result<u64, UnreadableAc
             ) => return Err(why.into()),
         };
         let activation = Activation::decode(&bytes).map_err(|_| UnreadableActivation::Form(middle))?;
-        if activation.header.position > after {
+        if is_behind(&activation.header) {
             high = middle;
         } else {
             low = middle + 1;
@@ -62,7 +72,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use tributary_eventlog::MemoryLog;
-    use tributary_model::activation::{ActivationHeader, ActivationKind};
+    use tributary_model::activation::ActivationKind;
     use tributary_model::{EventKind, MessageId, SourceId, Timestamp, WorkspaceId};
 
     #[test]
@@ -82,6 +92,7 @@ mod tests {
                 received_at: Timestamp::default(),
                 event_time: Timestamp::default(),
                 kind: ActivationKind::Event,
+                carried: tributary_model::activation::Carried::default(),
             };
             drop(log.append(vec![Activation { header, event: Bytes::new() }.encode()]));
         }

@@ -3,6 +3,7 @@
 //! `workspace` and `destination` are ids from the configuration; every other label comes from a closed set.
 
 use crate::config::Key;
+use crate::stored::PauseReason;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tributary_model::outcome::Outcome;
 
@@ -16,7 +17,9 @@ pub const ATTEMPT_SECONDS: &str = "tributary_delivery_attempt_seconds";
 pub const WAITING: &str = "tributary_deliveries_waiting";
 /// Gauge: activations between the low-water cursor and the end of their log. Labels: workspace, destination.
 pub const BEHIND: &str = "tributary_destination_behind";
-/// Counter: times that a destination stood at a limit (`queue`, `window`, `window_bytes`). Labels: workspace,
+/// Gauge: 1 while a destination is paused (`credentials`, `outage`), else 0. Labels: workspace, destination, reason.
+pub const PAUSED: &str = "tributary_destination_paused";
+/// Counter: times that a destination stood at a limit (`queue`, `queue_bytes`, `window`, `window_bytes`). Labels: workspace,
 /// destination, limit.
 pub const LIMIT: &str = "tributary_destination_limit_total";
 /// Counter: dead letters removed to make room for newer ones. Labels: workspace, destination.
@@ -25,6 +28,9 @@ pub const DEAD_LETTERS_DROPPED: &str = "tributary_dead_letters_dropped_total";
 pub const ADDRESSES_REFUSED: &str = "tributary_destination_addresses_refused_total";
 /// Counter: activations passed over because they are in their log for the second time. Labels: workspace, destination.
 pub const REPEATED: &str = "tributary_activations_repeated_total";
+/// Counter: records of deliveries that were not kept, because a destination had written so many bytes of them that day
+/// (`exchange`, `attempt`). Labels: workspace, destination, what.
+pub const RECORDS_DROPPED: &str = "tributary_delivery_records_dropped_total";
 
 /// One destination's handles.
 pub(crate) struct Meters {
@@ -35,6 +41,8 @@ pub(crate) struct Meters {
     pub(crate) waiting: Gauge,
     pub(crate) behind: Gauge,
     pub(crate) at_queue_limit: Counter,
+    pub(crate) at_queue_bytes_limit: Counter,
+    paused: [Gauge; 2],
     pub(crate) at_window_limit: Counter,
     pub(crate) at_window_bytes_limit: Counter,
     pub(crate) dead_letters_dropped: Counter,
@@ -58,12 +66,21 @@ impl Meters {
             waiting: gauge!(WAITING, &labels),
             behind: gauge!(BEHIND, &labels),
             at_queue_limit: counter!(LIMIT, &with("limit", "queue")),
+            at_queue_bytes_limit: counter!(LIMIT, &with("limit", "queue_bytes")),
+            paused: PauseReason::ALL.map(|reason| gauge!(PAUSED, &with("reason", reason.name()))),
             at_window_limit: counter!(LIMIT, &with("limit", "window")),
             at_window_bytes_limit: counter!(LIMIT, &with("limit", "window_bytes")),
             dead_letters_dropped: counter!(DEAD_LETTERS_DROPPED, &labels),
             addresses_refused: counter!(ADDRESSES_REFUSED, &labels),
             repeated: counter!(REPEATED, &labels),
             outcomes: Outcome::ALL.map(|outcome| counter!(DELIVERIES, &with("outcome", outcome.name()))),
+        }
+    }
+
+    /// Shows why the destination is paused, if it is.
+    pub(crate) fn paused(&self, why: Option<PauseReason>) {
+        for (gauge, reason) in self.paused.iter().zip(PauseReason::ALL) {
+            gauge.set(f64::from(u8::from(why == Some(reason))));
         }
     }
 

@@ -39,6 +39,8 @@ struct Lane {
     waiting: BTreeMap<u64, Timestamp>,
     /// Its entry in `Order::due`.
     listed: Option<(Timestamp, u64)>,
+    /// The one of `waiting` that is under way.
+    taken: Option<u64>,
     /// Those not tried yet. Empty while `waiting` is not.
     held: VecDeque<u64>,
 }
@@ -99,19 +101,43 @@ impl Order {
         !self.ready.is_empty()
     }
 
-    /// Takes the waiting one that has been due for longest. Its lane is busy until [`Order::ended`] or
-    /// [`Order::failed`].
-    pub(crate) fn take_due(&mut self, now: Timestamp, lane_of: impl Fn(u64) -> LaneKey) -> Option<u64> {
+    /// A delivery from before is in the retry queue once more, due at that time. Returns those of its lane that have not
+    /// been tried, in order; the caller puts each into the queue with [`Order::wait`].
+    pub(crate) fn wait_again(&mut self, key: LaneKey, sequence: u64, due: Timestamp) -> VecDeque<u64> {
+        let lane = self.lanes.entry(key).or_default();
+        lane.waiting.insert(sequence, due);
+        let held = std::mem::take(&mut lane.held);
+        self.settle(key);
+        held
+    }
+
+    /// The waiting one that has been due for longest.
+    pub(crate) fn due(&self, now: Timestamp) -> Option<u64> {
         let (at, sequence) = *self.due.first()?;
-        if at > now {
-            return None;
-        }
-        self.due.pop_first();
-        if let Some(lane) = self.lanes.get_mut(&lane_of(sequence)) {
+        (at <= now).then_some(sequence)
+    }
+
+    /// Takes the waiting one that is the next of its lane. The lane is busy until [`Order::ended`] or [`Order::failed`].
+    pub(crate) fn take(&mut self, key: LaneKey) {
+        if let Some(lane) = self.lanes.get_mut(&key)
+            && let Some(listed) = lane.listed.take()
+        {
+            self.due.remove(&listed);
             lane.busy += 1;
-            lane.listed = None;
+            lane.taken = Some(listed.1);
         }
-        Some(sequence)
+    }
+
+    /// Whether a waiting one is under way.
+    pub(crate) fn is_taken(&self, key: LaneKey, sequence: u64) -> bool {
+        self.lanes.get(&key).is_some_and(|lane| lane.taken == Some(sequence))
+    }
+
+    /// Takes a waiting one that is not under way out of its turn, to be ended with [`Order::ended`].
+    pub(crate) fn claim(&mut self, key: LaneKey) {
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.busy += 1;
+        }
     }
 
     /// When the next waiting one is due.
@@ -124,6 +150,7 @@ impl Order {
         if let Some(lane) = self.lanes.get_mut(&key) {
             lane.busy = lane.busy.saturating_sub(1);
             lane.waiting.remove(&sequence);
+            lane.taken = lane.taken.filter(|taken| *taken != sequence);
         }
         self.settle(key);
     }
@@ -134,6 +161,7 @@ impl Order {
         let lane = self.lanes.entry(key).or_default();
         lane.busy = lane.busy.saturating_sub(1);
         lane.waiting.insert(sequence, due);
+        lane.taken = lane.taken.filter(|taken| *taken != sequence);
         let held = std::mem::take(&mut lane.held);
         self.settle(key);
         held
@@ -191,6 +219,12 @@ mod tests {
         if sequence < 100 { A } else { B }
     }
 
+    fn take_due(order: &mut Order, now: Timestamp) -> Option<u64> {
+        let sequence = order.due(now)?;
+        order.take(lane_of(sequence));
+        Some(sequence)
+    }
+
     fn taken(order: &mut Order) -> Option<u64> {
         order.take_ready().map(|(_, sequence)| sequence)
     }
@@ -210,9 +244,9 @@ mod tests {
         assert_eq!(order.take_ready(), None, "2 is under way still");
         assert_eq!(order.failed(A, 2, at(10)), [3]);
         order.wait(A, 3, at(0));
-        assert_eq!(order.take_due(at(10), lane_of), Some(2));
+        assert_eq!(take_due(&mut order, at(10)), Some(2));
         order.ended(A, 2);
-        assert_eq!(order.take_due(at(10), lane_of), Some(3));
+        assert_eq!(take_due(&mut order, at(10)), Some(3));
     }
 
     #[test]
@@ -226,10 +260,10 @@ mod tests {
         for (sequence, due) in [(1, 30), (2, 10), (3, 20)] {
             assert!(order.failed(A, sequence, at(due)).is_empty());
         }
-        assert_eq!(order.take_due(at(29), lane_of), None, "the first is not due yet");
-        assert_eq!(order.take_due(at(30), lane_of), Some(1));
+        assert_eq!(take_due(&mut order, at(29)), None, "the first is not due yet");
+        assert_eq!(take_due(&mut order, at(30)), Some(1));
         order.ended(A, 1);
-        assert_eq!(order.take_due(at(30), lane_of), Some(2));
+        assert_eq!(take_due(&mut order, at(30)), Some(2));
     }
 
     #[test]
@@ -265,13 +299,13 @@ mod tests {
         assert_eq!(order.arrive(A, 3), Arrival::Behind);
         order.wait(A, 3, at(0));
         assert_eq!(taken(&mut order), Some(100), "another lane goes on");
-        assert_eq!(order.take_due(at(9), lane_of), None, "2 and 3 wait behind 1, which is not due");
-        assert_eq!(order.take_due(at(10), lane_of), Some(1));
-        assert_eq!(order.take_due(at(10), lane_of), None, "1 is under way");
+        assert_eq!(take_due(&mut order, at(9)), None, "2 and 3 wait behind 1, which is not due");
+        assert_eq!(take_due(&mut order, at(10)), Some(1));
+        assert_eq!(take_due(&mut order, at(10)), None, "1 is under way");
         order.ended(A, 1);
-        assert_eq!(order.take_due(at(10), lane_of), Some(2));
+        assert_eq!(take_due(&mut order, at(10)), Some(2));
         order.ended(A, 2);
-        assert_eq!(order.take_due(at(10), lane_of), Some(3));
+        assert_eq!(take_due(&mut order, at(10)), Some(3));
     }
 
     #[test]
@@ -280,7 +314,7 @@ mod tests {
         order.wait(A, 1, at(600));
         order.wait(B, 100, at(700));
         order.hasten(at(5), lane_of, |sequence| (sequence == 100).then(|| at(2)));
-        assert_eq!(order.take_due(at(2), lane_of), Some(100));
+        assert_eq!(take_due(&mut order, at(2)), Some(100));
         assert_eq!(order.next_due(), Some(at(600)));
     }
 
@@ -290,6 +324,6 @@ mod tests {
         order.wait(A, 7, at(600));
         assert_eq!(order.arrive(A, 5), Arrival::Behind);
         order.wait(A, 5, at(0));
-        assert_eq!(order.take_due(at(1), lane_of), Some(5));
+        assert_eq!(take_due(&mut order, at(1)), Some(5));
     }
 }

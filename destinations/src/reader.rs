@@ -5,7 +5,7 @@
 //! lets that happen). Such a one is marked, and passed over. To know it after a restart too, a start begins to read
 //! at a mark that was left at or before the cursor, with the largest place until there.
 
-use crate::ledger::Mark;
+use crate::stored::Mark;
 use crate::locate::UnreadableActivation;
 use std::collections::VecDeque;
 use std::future::pending;
@@ -204,6 +204,7 @@ mod tests {
             received_at: Timestamp::default(),
             event_time: Timestamp::default(),
             kind: ActivationKind::Event,
+            carried: tributary_model::activation::Carried::default(),
         };
         // A log in memory has appended once the call returns.
         drop(log.append(vec![Activation { header, event: Bytes::new() }.encode()]));

@@ -1,50 +1,138 @@
 //! What the result of an attempt means for the books.
 
-use crate::attempt::{Attempt, AttemptResult};
+use crate::attempt::{Attempt, AttemptResult, Flight, Sent};
 use crate::dead_letter::DeadLetter;
+use crate::exchange::ResponseRecord;
+use crate::failure::{Failure, Reason};
 use crate::fanout::{delivery_id, is_passed_over};
-use crate::ledger::{Failure, Job, Waiting};
+use crate::ledger::Job;
+use crate::records::{AttemptRecord, ExchangeRecord};
 use crate::retry::{Next, micros};
 use crate::sending::Sending;
-use bytes::Bytes;
-use std::time::Duration;
+use crate::stored::{PauseReason, StoredPause, Waiting};
+use std::time::{Duration, Instant};
 use tributary_model::Timestamp;
 use tributary_model::outcome::Outcome;
 
+/// Bytes of a request's body that a dead letter or a record keeps.
+const REQUEST_BYTES_MAX: usize = 4096;
+
+/// Bytes of an answer that a dead letter or a record keeps.
+const RESPONSE_BYTES_MAX: usize = 2048;
+
+/// The requests of a flight, made fit for records at most once.
+struct Details<'a> {
+    flight: &'a [Sent],
+    made: Vec<Option<(u64, ExchangeRecord)>>,
+}
+
 impl Sending<'_> {
+    /// Enters the results of deliveries that were attempted together.
+    pub(crate) fn finish(&mut self, flight: Flight) {
+        let Flight { attempts, requests, began, probe } = flight;
+        self.judge(&attempts, began, probe);
+        let made = requests.iter().map(|_| None).collect();
+        let mut details = Details { flight: &requests, made };
+        for attempt in attempts {
+            self.enter(attempt, &mut details);
+        }
+        let made = details.made.into_iter().flatten();
+        for (number, exchange) in made.filter(|(number, _)| *number != 0) {
+            self.ledger.remember_exchange(number, exchange);
+        }
+    }
+
+    /// What the flight says about the receiver as a whole.
+    fn judge(&mut self, attempts: &[Attempt], began: Instant, probe: bool) {
+        let Some(now) = attempts.iter().map(|attempt| attempt.ended).max() else { return };
+        let mut failures = attempts.iter().filter_map(|attempt| match &attempt.result {
+            AttemptResult::Failed { failure, after, .. } => Some((failure, *after)),
+            AttemptResult::Delivered
+            | AttemptResult::Rejected(_)
+            | AttemptResult::Credentials(_)
+            | AttemptResult::NotTried
+            | AttemptResult::Expired
+            | AttemptResult::LeftOut(_) => None,
+        });
+        let worst = failures.clone().find(|(failure, _)| failure.outage).or_else(|| failures.next());
+        let is_answer = |attempt: &Attempt| match &attempt.result {
+            AttemptResult::Delivered => true,
+            AttemptResult::Rejected(failure) => failure.status.is_some() || attempt.request.is_some(),
+            AttemptResult::Failed { .. }
+            | AttemptResult::Credentials(_)
+            | AttemptResult::NotTried
+            | AttemptResult::Expired
+            | AttemptResult::LeftOut(_) => false,
+        };
+        let is_answered = attempts.iter().any(is_answer);
+        match worst {
+            Some((failure, after)) => {
+                let congested = failure.outage || failure.reason == Reason::RateLimited;
+                if congested {
+                    self.concurrency.congested(began, Instant::now());
+                }
+                if let Some(asked) = after {
+                    self.health.hold(now, asked);
+                }
+                if failure.outage {
+                    if self.health.failed(now, rand::random()) {
+                        self.pause(PauseReason::Outage, failure.clone(), now);
+                    }
+                } else if failure.status.is_some() || is_answered {
+                    self.answered(now);
+                } else if probe {
+                    self.health.probe_again();
+                }
+            }
+            None if is_answered => {
+                self.concurrency.went_well();
+                self.answered(now);
+            }
+            None if probe => self.health.probe_again(),
+            None => {}
+        }
+    }
+
     /// Enters the result of an attempt.
-    pub(crate) fn finish(&mut self, attempt: Attempt) {
-        let Attempt { mut job, started, ended, result, excerpt } = attempt;
+    fn enter(&mut self, attempt: Attempt, details: &mut Details<'_>) {
+        let Attempt { mut job, started, ended, result, request } = attempt;
+        if let AttemptResult::NotTried = result {
+            self.ledger.failed(job.sequence, Waiting { due: Timestamp::MIN, ..job.waiting });
+            return;
+        }
         let waiting = &mut job.waiting;
         waiting.attempts = waiting.attempts.saturating_add(1);
         waiting.first_attempt.get_or_insert(started);
         waiting.last_attempt = Some(started);
         let seconds = ended.micros_since(started).max(0) as f64 / 1e6;
         self.worker.meters.attempt_seconds.record(seconds);
+        let times = Times { started, ended };
         match result {
-            AttemptResult::Delivered => {
-                self.worker.meters.delivered.increment(1);
-                self.worker.cell.change(|status| status.last_error = None);
-                self.ledger.ended(job.sequence, Outcome::Delivered);
-                self.answered(ended);
-            }
+            AttemptResult::Delivered => self.delivered(&job, times, request, details),
             AttemptResult::Rejected(failure) => {
                 self.worker.meters.rejected.increment(1);
                 self.note(&failure);
-                let is_answer = failure.status.is_some();
-                self.give_up(&job, failure, ended, excerpt);
-                if is_answer {
-                    self.answered(ended);
-                }
+                self.give_up(&job, failure, times, request, details);
             }
-            AttemptResult::Failed { failure, after, refused } => {
+            AttemptResult::Failed { failure, after, done, refused, alone } => {
                 self.worker.meters.retried.increment(1);
-                self.worker.meters.addresses_refused.increment(u64::from(refused));
+                let is_refused = failure.reason == Reason::AddressRefused;
+                self.worker.meters.addresses_refused.increment(u64::from(is_refused));
                 self.note(&failure);
-                if failure.outage {
-                    self.outage.failed();
-                }
-                self.try_again(job, failure, after, ended, excerpt);
+                job.waiting.done = done;
+                job.waiting.refused = refused;
+                job.waiting.alone |= alone;
+                self.try_again(job, failure, after, times, request, details);
+            }
+            AttemptResult::Credentials(failure) => {
+                self.worker.meters.retried.increment(1);
+                self.note(&failure);
+                self.remember(&job, times, Some(&failure), None, request, details);
+                self.pause(PauseReason::Credentials, failure.clone(), ended);
+                let attempts = job.waiting.attempts.saturating_sub(1);
+                let due = Timestamp::MIN;
+                let waiting = Waiting { attempts, due, failure: Some(failure), ..job.waiting };
+                self.ledger.failed(job.sequence, waiting);
             }
             AttemptResult::Expired => {
                 tracing::warn!(
@@ -52,10 +140,29 @@ impl Sending<'_> {
                     activation = job.sequence,
                     "retention removed an activation while its delivery waited"
                 );
-                self.ledger.ended(job.sequence, Outcome::Expired);
+                self.ledger.ended(job.sequence, Outcome::Expired, ended);
             }
-            AttemptResult::LeftOut => self.ledger.ended(job.sequence, Outcome::Filtered),
+            AttemptResult::LeftOut(outcome) => self.ledger.ended(job.sequence, outcome, ended),
+            AttemptResult::NotTried => unreachable!("it was entered above"),
         }
+    }
+
+    fn delivered(&mut self, job: &Job, times: Times, request: Option<usize>, details: &mut Details<'_>) {
+        self.worker.meters.delivered.increment(1);
+        self.worker.cell.change(|status| status.last_error = None);
+        self.budget.pay();
+        if let Some(activation) = &job.activation {
+            let taken = times.ended.micros_since(activation.header.received_at);
+            self.ledger.counts().delivered_after(times.ended, taken.max(0).unsigned_abs());
+        }
+        // What failed before, or is sent again, is told to its end.
+        let told = job.waiting.attempts > 1 || job.waiting.replay.is_some();
+        let sampled = self.sampler.take(Instant::now(), rand::random());
+        if told || sampled.is_some() {
+            let outcome = Some(Outcome::Delivered);
+            self.remember_as(job, times, (None, outcome, sampled == Some(true)), request, details);
+        }
+        self.ledger.ended(job.sequence, Outcome::Delivered, times.ended);
     }
 
     fn try_again(
@@ -63,28 +170,59 @@ impl Sending<'_> {
         job: Job,
         failure: Failure,
         after: Option<Duration>,
-        now: Timestamp,
-        excerpt: Bytes,
+        times: Times,
+        request: Option<usize>,
+        details: &mut Details<'_>,
     ) {
         let Waiting { attempts, position, .. } = job.waiting;
-        if is_passed_over(&self.config, position) {
-            self.ledger.ended(job.sequence, Outcome::Skipped);
+        let now = times.ended;
+        self.ledger.counts().failed(now, failure.reason);
+        if is_passed_over(&self.config, position) && job.waiting.replay.is_none() {
+            self.ledger.ended(job.sequence, Outcome::Skipped, now);
             return;
         }
-        let first = job.waiting.first_attempt.unwrap_or(now);
-        match self.worker.shared.retry.next(attempts, first, now, after, rand::random()) {
-            Next::At(due) => {
-                let waiting = Waiting { due, failure: Some(failure), ..job.waiting };
-                self.ledger.failed(job.sequence, waiting);
+        let since = self.ledger.tried_since(&job.waiting, now);
+        let next = self.worker.shared.retry.next(attempts, since, now, after, rand::random());
+        let due = match next {
+            Next::At(due) => due,
+            // In a pause no time is used up.
+            Next::GiveUp if self.ledger.paused().is_some() => now,
+            Next::GiveUp => {
+                self.give_up(&job, failure, times, request, details);
+                return;
             }
-            Next::GiveUp => self.give_up(&job, failure, now, excerpt),
-        }
+        };
+        self.remember(&job, times, Some(&failure), None, request, details);
+        self.ledger.failed(job.sequence, Waiting { due, failure: Some(failure), ..job.waiting });
     }
 
-    fn give_up(&mut self, job: &Job, failure: Failure, now: Timestamp, excerpt: Bytes) {
-        let waiting = &job.waiting;
-        let key = self.worker.key;
-        self.ledger.bury(&DeadLetter {
+    fn give_up(
+        &mut self,
+        job: &Job,
+        failure: Failure,
+        times: Times,
+        request: Option<usize>,
+        details: &mut Details<'_>,
+    ) {
+        let outcome = Some(Outcome::DeadLetter);
+        self.remember(job, times, Some(&failure), outcome, request, details);
+        let exchange = request.and_then(|request| self.details(request, details)).map(|(_, made)| made);
+        let letter = self.letter(job, failure, times.ended, exchange);
+        self.ledger.bury(&letter);
+        self.ledger.ended(job.sequence, Outcome::DeadLetter, times.ended);
+    }
+
+    /// A dead letter of a delivery.
+    pub(crate) fn letter(
+        &self,
+        job: &Job,
+        failure: Failure,
+        now: Timestamp,
+        exchange: Option<ExchangeRecord>,
+    ) -> DeadLetter {
+        let (waiting, key) = (&job.waiting, self.worker.key);
+        let (request, response) = exchange.map_or((None, None), |made| (Some(made.request), made.response));
+        DeadLetter {
             workspace: key.workspace,
             destination: key.destination,
             position: waiting.position,
@@ -92,21 +230,103 @@ impl Sending<'_> {
             activation: job.sequence,
             delivery_id: delivery_id(key, waiting.position, waiting.ordinal, &waiting.message_id),
             message_id: waiting.message_id.clone(),
+            profile: waiting.profile,
             reason: failure.text,
+            reason_code: failure.reason,
             attempts: waiting.attempts,
             first_attempt: waiting.first_attempt,
             last_attempt: waiting.last_attempt,
             given_up_at: now,
             event: job.activation.as_ref().map(|activation| activation.event.clone()).unwrap_or_default(),
             status: failure.status,
-            response_excerpt: excerpt,
+            request,
+            response,
+            replay: waiting.replay,
+        }
+    }
+
+    fn remember(
+        &mut self,
+        job: &Job,
+        times: Times,
+        failure: Option<&Failure>,
+        outcome: Option<Outcome>,
+        request: Option<usize>,
+        details: &mut Details<'_>,
+    ) {
+        self.remember_as(job, times, (failure, outcome, false), request, details);
+    }
+
+    /// Remembers an attempt: its failure, how the delivery ended by it, and whether it is one of many.
+    fn remember_as(
+        &mut self,
+        job: &Job,
+        times: Times,
+        (failure, outcome, sampled): (Option<&Failure>, Option<Outcome>, bool),
+        request: Option<usize>,
+        details: &mut Details<'_>,
+    ) {
+        let exchange = request.and_then(|request| self.details(request, details)).map(|(number, _)| number);
+        let (waiting, key) = (&job.waiting, self.worker.key);
+        self.ledger.remember(AttemptRecord {
+            activation: job.sequence,
+            position: waiting.position,
+            ordinal: waiting.ordinal,
+            delivery_id: delivery_id(key, waiting.position, waiting.ordinal, &waiting.message_id),
+            message_id: waiting.message_id.clone(),
+            profile: waiting.profile,
+            event_kind: job.activation.as_ref().map(|activation| activation.header.event_kind),
+            first_attempt: waiting.first_attempt.unwrap_or(times.started),
+            number: waiting.attempts,
+            at: times.started,
+            took_micros: times.ended.micros_since(times.started).max(0).unsigned_abs(),
+            failure: failure.cloned(),
+            outcome,
+            exchange,
+            sampled,
+            replay: waiting.replay,
         });
-        self.ledger.ended(job.sequence, Outcome::DeadLetter);
+    }
+
+    /// A request of the flight and what came back, as they are remembered, with their number.
+    fn details(&mut self, request: usize, details: &mut Details<'_>) -> Option<(u64, ExchangeRecord)> {
+        let sent = details.flight.get(request)?;
+        let made = details.made.get_mut(request)?;
+        if made.is_none() {
+            let number = self.exchange_numbers.next(sent.at);
+            let request = sent.record(&self.means.configured, REQUEST_BYTES_MAX);
+            let response = sent.response.clone().map(bounded);
+            *made = Some((number, ExchangeRecord { request, response }));
+        }
+        made.clone()
+    }
+
+    /// Nothing is sent from now on.
+    fn pause(&mut self, reason: PauseReason, failure: Failure, now: Timestamp) {
+        if self.ledger.paused().is_some_and(|pause| pause.reason == reason) {
+            return;
+        }
+        match reason {
+            PauseReason::Credentials => self.health.shut(),
+            PauseReason::Outage => {}
+        }
+        tracing::warn!(
+            destination = %self.worker.key, reason = reason.name(), error = failure.text, "destination paused"
+        );
+        let settings = self.means.configured.fingerprint;
+        self.ledger.pause(StoredPause { reason, since: now, failure, settings });
+        self.worker.meters.paused(Some(reason));
+        self.show_pause();
     }
 
     /// The receiver answered: what waits because it was out becomes due soon.
     fn answered(&mut self, now: Timestamp) {
-        let Some(spread) = self.outage.answered(now, self.ledger.queue().len()) else { return };
+        let is_out = self.ledger.paused().is_some_and(|pause| pause.reason == PauseReason::Outage);
+        let spread = self.health.answered(now, self.ledger.queue().len());
+        if is_out {
+            self.end_pause(now);
+        }
+        let Some(spread) = spread else { return };
         let spread = micros(spread);
         let in_time = || now.plus_micros((rand::random::<f64>() * spread as f64) as i64);
         self.ledger.hasten(now.plus_micros(spread), in_time);
@@ -115,5 +335,93 @@ impl Sending<'_> {
     fn note(&self, failure: &Failure) {
         tracing::debug!(destination = %self.worker.key, error = failure.text, "attempt failed");
         self.worker.cell.change(|status| status.last_error = Some(failure.text.clone()));
+    }
+}
+
+/// When an attempt began and ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) started: Timestamp,
+    pub(crate) ended: Timestamp,
+}
+
+fn bounded(mut response: ResponseRecord) -> ResponseRecord {
+    let mut end = response.body.len().min(RESPONSE_BYTES_MAX);
+    while !response.body.is_char_boundary(end) {
+        end -= 1;
+    }
+    response.body.truncate(end);
+    response
+}
+
+/// Numbers of exchanges: unique for a destination, and rising with time.
+#[derive(Debug, Default)]
+pub(crate) struct ExchangeNumbers(u64);
+
+impl ExchangeNumbers {
+    fn next(&mut self, at: Timestamp) -> u64 {
+        let by_time = at.as_micros().max(0).unsigned_abs().saturating_mul(4096);
+        self.0 = by_time.max(self.0 + 1);
+        self.0
+    }
+}
+
+/// Which deliveries that went well are remembered in detail: so many a second, and of the others a share.
+#[derive(Debug)]
+pub(crate) struct Sampler {
+    per_second: u32,
+    share: f64,
+    second: Instant,
+    taken: u32,
+}
+
+impl Sampler {
+    /// So many a second, and a share in percent of the others.
+    pub(crate) fn new(per_second: u32, percent: u32, now: Instant) -> Self {
+        Self { per_second, share: f64::from(percent) / 100.0, second: now, taken: 0 }
+    }
+
+    /// Whether one is remembered, and if so, whether it stands for others that are not. `chance` is drawn evenly from 0 to 1.
+    fn take(&mut self, now: Instant, chance: f64) -> Option<bool> {
+        if now.duration_since(self.second) >= Duration::from_secs(1) {
+            (self.second, self.taken) = (now, 0);
+        }
+        if self.taken < self.per_second {
+            self.taken += 1;
+            return Some(false);
+        }
+        (chance < self.share).then_some(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_a_second_are_remembered_and_a_share_of_the_others() {
+        let now = Instant::now();
+        let mut sampler = Sampler::new(2, 10, now);
+        let mut take = |millis: u64, chance: f64| sampler.take(now + Duration::from_millis(millis), chance);
+        assert_eq!([take(0, 0.9), take(1, 0.9), take(2, 0.9)], [Some(false), Some(false), None]);
+        assert_eq!([take(3, 0.05), take(999, 0.5)], [Some(true), None]);
+        assert_eq!(take(1_000, 0.5), Some(false), "another second");
+    }
+
+    #[test]
+    fn numbers_of_exchanges_rise_whatever_the_clock_does() {
+        let mut numbers = ExchangeNumbers::default();
+        let times = [5, 5, 7, 3, 8].map(Timestamp::from_micros);
+        let given = times.map(|at| numbers.next(at));
+        assert!(given.is_sorted_by(|one, next| one < next), "{given:?}");
+    }
+
+    #[test]
+    fn answers_are_cut_at_a_character() {
+        let long = ResponseRecord { status: Some(400), body: "é".repeat(2_000) };
+        let cut = bounded(long);
+        assert_eq!(cut.body.len(), RESPONSE_BYTES_MAX);
+        let odd = bounded(ResponseRecord { status: None, body: format!("a{}", "é".repeat(2_000)) });
+        assert_eq!(odd.body.len(), RESPONSE_BYTES_MAX - 1);
     }
 }

@@ -2,7 +2,7 @@
 //! it; then what is remembered of it goes, but for a small record with its counters that says so. That record
 //! makes it happen once, however often the process is interrupted.
 
-use crate::ledger::StoredState;
+use crate::stored::StoredState;
 use crate::locate::UnreadableActivation;
 use crate::worker::{READ_AGAIN, Shared, Worker, WorkerError};
 use std::sync::Arc;

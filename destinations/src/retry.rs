@@ -6,7 +6,6 @@
 //! passed since its first attempt is given up; it gets one last attempt at that moment if its backoff would
 //! lead beyond it.
 
-use crate::definition::{InboundResponse, Rejection, Verdict};
 use std::time::Duration;
 use tributary_model::Timestamp;
 
@@ -68,19 +67,6 @@ pub(crate) fn micros(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// What an HTTP status means where a destination's vendor says nothing else: 2xx is delivered; 408, 429 and 5xx
-/// may pass; every other answer is final. Redirects are final too, as they are never followed.
-pub fn judge_status(response: &InboundResponse) -> Verdict {
-    match response.status {
-        200..=299 => Verdict::Delivered,
-        408 | 429 | 500..=599 => Verdict::Retry { after: response.retry_after },
-        status @ 300..=399 => {
-            Verdict::Rejected(Rejection(format!("answered {status}; redirects are not followed")))
-        }
-        status => Verdict::Rejected(Rejection(format!("answered {status}"))),
-    }
-}
-
 /// Reads a `Retry-After` header (RFC 9110 §10.2.3): seconds, or a date in any of the three forms of HTTP
 /// (§5.6.7). A date in the past is no wait. `None` if it is neither.
 pub fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration> {
@@ -105,24 +91,9 @@ fn parse_http_date(value: &str) -> Option<jiff::Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
     use proptest::prelude::*;
 
     const SECOND: i64 = 1_000_000;
-
-    #[test]
-    fn statuses_are_judged_as_documented() {
-        let after = Some(Duration::from_secs(3));
-        for status in 100..600 {
-            let response = InboundResponse { status, retry_after: after, body: Bytes::new() };
-            let verdict = judge_status(&response);
-            match status {
-                200..=299 => assert_eq!(verdict, Verdict::Delivered, "{status}"),
-                408 | 429 | 500.. => assert_eq!(verdict, Verdict::Retry { after }, "{status}"),
-                _ => assert!(matches!(verdict, Verdict::Rejected(_)), "{status}"),
-            }
-        }
-    }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {

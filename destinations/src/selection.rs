@@ -1,11 +1,11 @@
-//! Which activations of its workspace a destination is sent. Pure.
+//! Which kinds of activations of its workspace a destination is sent. Pure.
 //!
 //! A definition lets its destinations choose by a setting of the kind `activations` in its data. The engine reads that
 //! setting and leaves out what it doesn't name, so no definition's code has to. A definition without such a setting
 //! is sent everything.
 
 use crate::definition::{RawSettings, SettingKind, SettingsError, Spec};
-use tributary_model::activation::{ActivationHeader, ActivationKind};
+use tributary_model::ActivationKind;
 
 /// The names that such a setting takes, for people.
 const NAMES: &str = "events, profile_changes, audience_changes, audience_traits";
@@ -73,9 +73,9 @@ impl Selection {
         Ok(Some(chosen))
     }
 
-    /// Whether it takes an activation.
-    pub(crate) fn takes(self, activation: &ActivationHeader) -> bool {
-        match activation.kind {
+    /// Whether it takes activations of a kind.
+    pub(crate) const fn takes(self, kind: ActivationKind) -> bool {
+        match kind {
             ActivationKind::Event => self.events,
             ActivationKind::ProfileMerged | ActivationKind::ProfileSplit => self.profile_changes,
             ActivationKind::AudienceEntered | ActivationKind::AudienceExited => self.audience_changes,
@@ -133,20 +133,37 @@ mod tests {
 
     #[test]
     fn any_definition_can_let_its_destinations_choose() {
-        let spec = |settings: Value| {
-            let json = json!({"name": "n", "title": "t", "help": "h", "settings": settings});
-            Spec::from_catalog(&json.to_string())
+        let spec = |settings: Value| -> Spec {
+            let json = json!({
+                "name": "n", "title": "t", "help": "h", "settings": settings, "actions": [],
+                "transport": {"kind": "object_storage"},
+            });
+            serde_json::from_value(json).expect("a definition")
         };
-        let setting =
-            json!({"name": "what", "kind": "activations", "required": false, "secret": false, "help": "h"});
+        let setting = json!({"name": "what", "title": "t", "kind": "activations", "help": "h"});
         let (with, without) = (spec(json!([setting])), spec(json!([])));
         let chosen = RawSettings::from([("what".to_owned(), json!(["events"]))]);
         assert_eq!(Selection::of(&with, &RawSettings::new()), Ok(Selection::ALL));
         assert_eq!(Selection::of(&with, &chosen), Ok(Selection { events: true, ..Selection::NONE }));
-        assert_eq!(with.check(&chosen), Ok(()));
         let empty = RawSettings::from([("what".to_owned(), json!([]))]);
-        assert_eq!(with.check(&empty).expect_err("it is refused").field, "what");
-        assert_eq!(Selection::of(&without, &RawSettings::new()), Ok(Selection::ALL));
-        assert!(without.check(&chosen).is_err(), "unknown settings are refused as ever");
+        assert_eq!(Selection::of(&with, &empty).expect_err("it is refused").field, "what");
+        assert_eq!(Selection::of(&without, &chosen), Ok(Selection::ALL));
+    }
+
+    #[test]
+    fn each_kind_is_taken_or_not() {
+        let cases: [(&str, &[ActivationKind]); 4] = [
+            ("events", &[ActivationKind::Event]),
+            ("profile_changes", &[ActivationKind::ProfileMerged, ActivationKind::ProfileSplit]),
+            ("audience_changes", &[ActivationKind::AudienceEntered, ActivationKind::AudienceExited]),
+            ("audience_traits", &[ActivationKind::AudienceTrait]),
+        ];
+        for (name, kinds) in cases {
+            let selection = read(json!([name])).expect("a good list").expect("it is there");
+            for kind in ActivationKind::ALL {
+                assert_eq!(selection.takes(kind), kinds.contains(&kind), "{name} {kind:?}");
+                assert!(Selection::ALL.takes(kind));
+            }
+        }
     }
 }

@@ -3,16 +3,22 @@
 //! Results become durable in groups. Reading never gets further ahead of the durable cursor than the window, so
 //! that after a crash no more than a window of deliveries is sent again.
 
-use crate::attempt::{Attempt, Means, attempt};
-use crate::config::{Configured, DestinationConfig, wanted_config};
-use crate::connect::Client;
+use crate::attempt::{Flight, Means, attempt};
+use crate::config::{DestinationConfig, wanted_config};
+use crate::configured::Configured;
+use crate::failure::Failure;
 use crate::fanout::{Admission, admit, is_passed_over};
-use crate::ledger::{Job, Ledger, Settled};
+use crate::health::{Health, HealthLimits, Leave};
+use crate::ledger::{Job, Ledger, Mapped, Settled};
 use crate::locate::UnreadableActivation;
-use crate::outage::Outage;
-use crate::reader::{Progress, Reader};
-use crate::status::DestinationStatus;
+use crate::pace::{Concurrency, Rate, RetryBudget};
+use crate::plan::Planned;
+use crate::reader::{Progress, Read, Reader};
+use crate::record::{ExchangeNumbers, Sampler};
+use crate::replaying::{Replaying, Step};
+use crate::status::{DestinationStatus, Paused};
 use crate::store::StoreError;
+use crate::stored::{PauseReason, Waiting};
 use crate::worker::{READ_AGAIN, Worker, WorkerError};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -21,6 +27,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use tributary_model::Timestamp;
 use tributary_model::outcome::Outcome;
 
 /// How long the cursor may move without results before that is recorded.
@@ -38,16 +45,15 @@ enum Limit {
     Window,
     WindowBytes,
     Queue,
+    QueueBytes,
 }
 
-/// About how many bytes of events go into one request.
-const BATCH_BYTES: usize = 1 << 20;
-
-/// How long deliveries wait for others to share a request with.
-const BATCH_DELAY: Duration = Duration::from_millis(20);
+/// How long attempts made again wait when their budget is used up.
+const BUDGET_PAUSE: Duration = Duration::from_millis(100);
 
 enum Wake {
-    Attempts(Vec<Attempt>),
+    Flight(Flight),
+    Replay(Step),
     Committed(Result<(), StoreError>),
     /// Something may have changed; the loop looks for itself.
     Look,
@@ -57,10 +63,18 @@ enum Wake {
 pub(crate) struct Sending<'a> {
     pub(crate) worker: &'a mut Worker,
     pub(crate) config: Arc<DestinationConfig>,
-    means: Means,
+    pub(crate) means: Means,
     pub(crate) ledger: Ledger,
-    pub(crate) outage: Outage,
-    flights: FuturesUnordered<BoxFuture<'static, Vec<Attempt>>>,
+    pub(crate) health: Health,
+    pub(crate) concurrency: Concurrency,
+    pub(crate) budget: RetryBudget,
+    pub(crate) sampler: Sampler,
+    pub(crate) exchange_numbers: ExchangeNumbers,
+    pub(crate) replaying: Replaying,
+    rate: Rate,
+    /// Before that, nothing is sent: the rate, or the budget of attempts made again, does not let it.
+    paced_until: Option<Instant>,
+    flights: FuturesUnordered<BoxFuture<'static, Flight>>,
     /// Since when there are deliveries that wait for others to share a request with.
     gathering_since: Option<Instant>,
     retries_under_way: usize,
@@ -82,25 +96,44 @@ impl<'a> Sending<'a> {
         config: Arc<DestinationConfig>,
         configured: Configured,
         mut ledger: Ledger,
-    ) -> Result<Self, WorkerError> {
-        ledger.end_waiting(|waiting| is_passed_over(&config, waiting.position), Outcome::Skipped);
+    ) -> Self {
         let shared = &worker.shared;
-        let client = Client::new(shared.addresses, &shared.limits).map_err(WorkerError::Client)?;
+        let (limits, now) = (shared.limits, shared.clock.now());
+        let passed_over =
+            |waiting: &Waiting| waiting.replay.is_none() && is_passed_over(&config, waiting.position);
+        ledger.end_waiting(passed_over, Outcome::Skipped, now);
+        let health = Health::new(HealthLimits {
+            outage_failures: limits.outage_failures,
+            outage_after: limits.outage_after,
+            probe_max: limits.probe_max,
+        });
         let means = Means {
             key: worker.key,
             log: Arc::clone(&shared.log),
             clock: Arc::clone(&shared.clock),
-            client: Arc::new(client),
+            bytes_max: configured.batch.bytes,
+            payloads_max: configured.batch.events,
             configured,
         };
-        Ok(Self {
+        let mut sending = Self {
             reader: Reader::new(Arc::clone(&shared.log), ledger.cursor(), ledger.mark()),
             durable_cursor: ledger.cursor(),
+            concurrency: Concurrency::new(means.configured.concurrency),
+            rate: Rate::new(means.configured.requests_per_second),
+            budget: RetryBudget::new(),
+            sampler: Sampler::new(
+                limits.record_successes_per_second,
+                limits.record_sample_percent,
+                std::time::Instant::now(),
+            ),
+            exchange_numbers: ExchangeNumbers::default(),
+            replaying: Replaying::new(),
             worker,
             config,
             means,
             ledger,
-            outage: Outage::default(),
+            health,
+            paced_until: None,
             flights: FuturesUnordered::new(),
             gathering_since: None,
             retries_under_way: 0,
@@ -110,7 +143,45 @@ impl<'a> Sending<'a> {
             changed_since: None,
             stands_at: None,
             leaving: false,
-        })
+        };
+        sending.take_up_pause(now);
+        sending
+    }
+
+    /// Goes on with a pause from before, unless the settings that caused it have changed.
+    fn take_up_pause(&mut self, now: Timestamp) {
+        match self.ledger.paused().map(|pause| (pause.reason, pause.settings)) {
+            Some((PauseReason::Credentials, settings)) if settings == self.means.configured.fingerprint => {
+                self.health.shut();
+            }
+            Some((PauseReason::Credentials, _)) => self.end_pause(now),
+            Some((PauseReason::Outage, _)) => self.health.out(now),
+            None => {}
+        }
+        self.worker.meters.paused(self.ledger.paused().map(|pause| pause.reason));
+        self.show_pause();
+    }
+
+    /// Ends a pause.
+    pub(crate) fn end_pause(&mut self, now: Timestamp) {
+        self.health.open();
+        if self.ledger.paused().is_some() {
+            self.ledger.resume(now);
+            tracing::info!(destination = %self.worker.key, "destination goes on");
+        }
+        self.worker.meters.paused(None);
+        self.show_pause();
+    }
+
+    /// Shows whether it is paused.
+    pub(crate) fn show_pause(&self) {
+        let paused = self.ledger.paused().map(|pause| Paused {
+            reason: pause.reason,
+            since: pause.since,
+            failure: pause.failure.clone(),
+            probes_at: self.health.probes_at(),
+        });
+        self.worker.cell.change(|status| status.paused = paused);
     }
 
     /// Works until the destination is switched off, changed in more than its settings or deleted, or the engine
@@ -120,21 +191,22 @@ impl<'a> Sending<'a> {
             self.look();
             if !self.leaving {
                 self.admit();
+                self.replay();
                 self.start();
                 self.read();
             }
             self.commit();
             if self.is_done() {
-                self.worker.publish(self.worker.summary(&self.config, &self.ledger));
+                self.worker.publish(self.summary());
                 return Ok(());
             }
             match self.wake().await {
-                Wake::Attempts(attempts) => {
-                    for attempt in attempts {
-                        self.retries_under_way -= usize::from(attempt.job.again);
-                        self.finish(attempt);
-                    }
+                Wake::Flight(flight) => {
+                    let is_again = flight.attempts.iter().any(|attempt| attempt.job.again);
+                    self.retries_under_way -= usize::from(is_again);
+                    self.finish(flight);
                 }
+                Wake::Replay(step) => self.replayed(step),
                 Wake::Committed(result) => {
                     result?;
                     self.committed();
@@ -153,6 +225,13 @@ impl<'a> Sending<'a> {
                 None => self.leaving = true,
             }
         }
+        let asked = self.worker.cell.take_asked();
+        if asked.resume {
+            self.end_pause(self.means.clock.now());
+        }
+        if asked.replay {
+            self.replaying.look_again();
+        }
         let deadline = *self.worker.stop.borrow();
         if let Some(deadline) = deadline {
             self.leaving = true;
@@ -170,12 +249,14 @@ impl<'a> Sending<'a> {
     fn reconfigure(&mut self, config: Arc<DestinationConfig>) {
         let is_same_work = config.enabled
             && config.skip_through == self.config.skip_through
-            && config.starts_after == self.config.starts_after;
+            && config.starts_after == self.config.starts_after
+            && config.definition == self.config.definition;
         if !is_same_work {
             self.leaving = true;
-        } else if config.settings != self.config.settings || config.definition != self.config.definition {
-            match config.configure() {
-                Ok(configured) => self.means.configured = configured,
+        } else if config != self.config {
+            let shared = &self.worker.shared;
+            match Configured::new(&config, &shared.limits, &shared.outbound) {
+                Ok(configured) => self.take_over(configured),
                 // It is reported where the destination is begun again.
                 Err(_) => self.leaving = true,
             }
@@ -183,11 +264,26 @@ impl<'a> Sending<'a> {
         self.config = config;
     }
 
+    fn take_over(&mut self, configured: Configured) {
+        let is_other = configured.fingerprint != self.means.configured.fingerprint;
+        if configured.requests_per_second != self.means.configured.requests_per_second {
+            self.rate = Rate::new(configured.requests_per_second);
+        }
+        self.means.bytes_max = configured.batch.bytes;
+        self.means.payloads_max = configured.batch.events;
+        self.means.configured = configured;
+        // What was refused under other settings may be taken under these.
+        let refused = self.ledger.paused().is_some_and(|pause| pause.reason == PauseReason::Credentials);
+        if is_other && refused {
+            self.end_pause(self.means.clock.now());
+        }
+    }
+
     /// Takes what was read, as far as the limits let it.
     fn admit(&mut self) {
         if let Some(first) = self.reader.expired().filter(|_| self.ledger.fresh_len() == 0) {
             let from = self.ledger.cursor();
-            let lost = self.ledger.lose(first);
+            let lost = self.ledger.lose(first, self.means.clock.now());
             self.reader.skip_to(self.ledger.cursor());
             tracing::warn!(
                 destination = %self.worker.key, from, before = first, activations = lost,
@@ -210,12 +306,12 @@ impl<'a> Sending<'a> {
                 self.ledger.pass(next.sequence);
                 continue;
             }
-            let activation = &next.activation;
-            match admit(&self.config, &activation.header, || self.means.configured.takes(activation)) {
+            match admit(&self.config, &next.activation.header) {
                 Admission::NotIts => self.ledger.pass(next.sequence),
-                Admission::PassedOver => self.ledger.end_unread(next.sequence, Outcome::Skipped),
-                Admission::LeftOut => self.ledger.end_unread(next.sequence, Outcome::Filtered),
-                Admission::Delivery => self.ledger.admit(next.sequence, next.frame, next.activation),
+                Admission::PassedOver => {
+                    self.ledger.end_unread(next.sequence, Outcome::Skipped, self.means.clock.now());
+                }
+                Admission::Its => self.take(next),
             }
         }
         if self.stands_at != before {
@@ -223,12 +319,51 @@ impl<'a> Sending<'a> {
         }
     }
 
+    /// Takes an activation that is for this destination: what its mappings make of it is sent.
+    fn take(&mut self, next: Read) {
+        let now = self.means.clock.now();
+        let Read { sequence, frame, activation, .. } = next;
+        match self.means.configured.plan.plan(self.means.key, &activation) {
+            Planned::LeftOut { outcome, .. } => self.ledger.end_unread(sequence, outcome, now),
+            Planned::Dead(failure) => self.refuse(sequence, frame, activation, failure, now),
+            Planned::Payloads { payloads, refused } => {
+                let mut refused = refused.into_iter().map(|(_, failure)| failure);
+                match (payloads.is_empty(), refused.next()) {
+                    (true, Some(failure)) => self.refuse(sequence, frame, activation, failure, now),
+                    (_, refused) => {
+                        self.ledger.admit(sequence, frame, activation, Mapped { payloads, refused }, now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends a delivery that can't be made into a request.
+    fn refuse(
+        &mut self,
+        sequence: u64,
+        frame: u64,
+        activation: tributary_model::Activation,
+        failure: Failure,
+        now: Timestamp,
+    ) {
+        let waiting = Waiting::untried(frame, &activation);
+        let activation = Some(Arc::new(activation));
+        let job = Job { sequence, again: false, waiting, activation, mapped: None };
+        let letter = self.letter(&job, failure, now, None);
+        self.ledger.bury(&letter);
+        self.ledger.end_unread(sequence, Outcome::DeadLetter, now);
+    }
+
     fn limit(&self, sequence: u64) -> Option<Limit> {
         let limits = &self.worker.shared.limits;
-        if sequence >= self.durable_cursor.saturating_add(limits.window) {
+        let (window, window_bytes) = self.means.configured.window(limits);
+        if sequence >= self.durable_cursor.saturating_add(window) {
             Some(Limit::Window)
-        } else if self.ledger.fresh_bytes() >= limits.window_bytes {
+        } else if self.ledger.fresh_bytes() >= window_bytes {
             Some(Limit::WindowBytes)
+        } else if self.ledger.queue_bytes() >= limits.retry_bytes {
+            Some(Limit::QueueBytes)
         } else if self.ledger.queue().len() + self.ledger.fresh_len() >= limits.queue {
             Some(Limit::Queue)
         } else {
@@ -242,52 +377,105 @@ impl<'a> Sending<'a> {
             Some(Limit::Window) => meters.at_window_limit.increment(1),
             Some(Limit::WindowBytes) => meters.at_window_bytes_limit.increment(1),
             Some(Limit::Queue) => meters.at_queue_limit.increment(1),
+            Some(Limit::QueueBytes) => meters.at_queue_bytes_limit.increment(1),
             None => {}
         }
     }
 
-    /// Starts attempts, as far as concurrency lets it. Of its places, retries get half while others are waiting
-    /// for one: neither a crowd of failures nor a crowd of new deliveries shuts the other out.
+    /// Starts attempts, as far as the receiver's health, concurrency and rate let it. Of its places, retries get half
+    /// while others are waiting for one: neither a crowd of failures nor a crowd of new deliveries shuts the other out.
     fn start(&mut self) {
-        let limits = self.worker.shared.limits;
+        if self.paced_until.is_some_and(|until| until > Instant::now()) {
+            return;
+        }
+        self.paced_until = None;
         while self.has_room() {
             let now = self.means.clock.now();
-            let retries_first =
-                self.retries_under_way < limits.concurrency.div_ceil(2) || !self.ledger.has_fresh();
-            let due = if retries_first { self.ledger.next_due(now) } else { None };
-            let jobs = match due {
-                // One that failed before goes alone, so that it can't fail others with it.
-                Some(job) => vec![job],
-                None => self.gather(),
+            let probe = match self.health.leave(now) {
+                Leave::Open => false,
+                Leave::Probe => true,
+                Leave::Until(_) => return,
             };
+            let jobs = if probe { self.probe(now) } else { self.next_jobs(now) };
             if jobs.is_empty() {
                 return;
             }
-            self.retries_under_way += usize::from(jobs[0].again);
-            self.flights.push(Box::pin(attempt(self.means.clone(), jobs)));
+            if probe {
+                self.health.probe();
+            }
+            self.retries_under_way += usize::from(jobs.iter().any(|job| job.again));
+            self.flights.push(Box::pin(attempt(self.means.clone(), jobs, probe)));
         }
     }
 
-    /// Takes new deliveries for one request: as many as it may carry, or fewer if they have waited for long enough.
-    fn gather(&mut self) -> Vec<Job> {
-        let most = self.means.configured.destination.batch_events_max().max(1);
-        if !self.ledger.has_fresh() {
-            self.gathering_since = None;
+    /// The next deliveries for a request; none if there are none, or it is not their time.
+    fn next_jobs(&mut self, now: Timestamp) -> Vec<Job> {
+        let half = self.concurrency.limit().div_ceil(2);
+        let retries_first = self.retries_under_way < half || !self.ledger.has_fresh();
+        let is_due = self.ledger.next_due_at().is_some_and(|due| due <= now);
+        let fresh_may_go = self.may_gather();
+        if !fresh_may_go && !(retries_first && is_due) {
             return Vec::new();
         }
-        let since = *self.gathering_since.get_or_insert_with(Instant::now);
-        // At a limit no others can come before some have gone.
-        let may_gather = self.stands_at.is_none() && since.elapsed() < BATCH_DELAY;
-        if may_gather && !self.ledger.fills(most) {
+        if let Err(wait) = self.rate.take() {
+            self.paced_until = Some(Instant::now() + wait);
+            return Vec::new();
+        }
+        let batch = self.means.configured.batch;
+        if retries_first && is_due {
+            if self.budget.take() {
+                return self.ledger.next_due(now, batch.events, batch.bytes);
+            }
+            if !fresh_may_go {
+                self.paced_until = Some(Instant::now() + BUDGET_PAUSE);
+            }
+        }
+        if !fresh_may_go {
             return Vec::new();
         }
         self.gathering_since = None;
-        self.ledger.next_fresh(most, BATCH_BYTES)
+        self.ledger.next_fresh(batch.events, batch.bytes, batch.among)
+    }
+
+    /// One delivery, to see whether the receiver is back: a new one if there is one, as it may be what waits that makes
+    /// the receiver fail.
+    fn probe(&mut self, now: Timestamp) -> Vec<Job> {
+        if self.ledger.has_fresh() && rand::random() {
+            return self.ledger.next_fresh(1, 1, self.means.configured.batch.among);
+        }
+        let far = now.plus_micros(i64::MAX / 4);
+        let waiting = self.ledger.next_due(far, 1, 1);
+        if waiting.is_empty() {
+            return self.ledger.next_fresh(1, 1, self.means.configured.batch.among);
+        }
+        waiting
+    }
+
+    /// Whether new deliveries may go: as many as a request may carry, or fewer if they have waited for long enough.
+    fn may_gather(&mut self) -> bool {
+        let batch = self.means.configured.batch;
+        if !self.ledger.has_fresh() {
+            self.gathering_since = None;
+            return false;
+        }
+        if batch.events <= 1 {
+            return true;
+        }
+        let since = *self.gathering_since.get_or_insert_with(Instant::now);
+        // At a limit no others can come before some have gone.
+        let waits_for_more = self.stands_at.is_none() && since.elapsed() < batch.delay;
+        !waits_for_more || self.ledger.fills(batch.events) || self.ledger.fresh_bytes() >= batch.bytes
     }
 
     fn has_room(&self) -> bool {
-        let limits = &self.worker.shared.limits;
-        self.flights.len() < limits.concurrency && (self.ledger.uncommitted() as u64) < limits.window
+        let (window, _) = self.means.configured.window(&self.worker.shared.limits);
+        self.flights.len() < self.concurrency.limit() && (self.ledger.uncommitted() as u64) < window
+    }
+
+    /// How the destination is doing by its books.
+    fn summary(&self) -> DestinationStatus {
+        let concurrency = self.concurrency.limit() as u64;
+        DestinationStatus { concurrency, ..self.worker.summary(&self.config, &self.ledger) }
     }
 
     /// Reads on, once everything read has been taken.
@@ -325,7 +513,7 @@ impl<'a> Sending<'a> {
             || self.stands_at == Some(Limit::Window)
             || (self.leaving && self.flights.is_empty());
         if is_time {
-            let summary = self.worker.summary(&self.config, &self.ledger);
+            let summary = self.summary();
             if let Some(mark) = self.reader.mark(self.ledger.cursor()) {
                 self.ledger.set_mark(mark);
             }
@@ -346,6 +534,7 @@ impl<'a> Sending<'a> {
     fn committed(&mut self) {
         if let Some((settled, summary)) = self.settling.take() {
             self.worker.publish(summary);
+            self.show_pause();
             self.durable_cursor = settled.cursor;
             self.worker.meters.count(&settled.ended);
             self.worker.meters.dead_letters_dropped.increment(settled.letters_dropped);
@@ -363,7 +552,9 @@ impl<'a> Sending<'a> {
     async fn wake(&mut self) -> Wake {
         let nap = self.nap();
         tokio::select! {
-            Some(attempts) = self.flights.next(), if !self.flights.is_empty() => Wake::Attempts(attempts),
+            Some(flight) = self.flights.next(), if !self.flights.is_empty() => Wake::Flight(flight),
+            step = self.replaying.ended() => Wake::Replay(step),
+            () = self.worker.cell.knock.notified() => Wake::Look,
             result = at_end_of(&mut self.committing) => Wake::Committed(result),
             read = self.reader.changed(), if !self.leaving => {
                 match read {
@@ -403,10 +594,27 @@ impl<'a> Sending<'a> {
         if let Some(at) = self.read_again_at {
             no_later(at);
         }
-        if let Some(since) = self.gathering_since.filter(|_| self.has_room()) {
-            no_later(since + BATCH_DELAY);
+        if let Some(until) = self.paced_until {
+            no_later(until.max(now));
+            return nap;
         }
-        if let Some(due) = self.ledger.next_due_at().filter(|_| self.has_room()) {
+        if let Some(at) = self.replaying.next_at() {
+            no_later(at);
+        }
+        if !self.has_room() {
+            return nap;
+        }
+        let due = match self.health.leave(self.means.clock.now()) {
+            Leave::Open => {
+                if let Some(since) = self.gathering_since {
+                    no_later(since + self.means.configured.batch.delay);
+                }
+                self.ledger.next_due_at()
+            }
+            Leave::Probe => None,
+            Leave::Until(until) => until,
+        };
+        if let Some(due) = due {
             let micros = due.micros_since(self.means.clock.now()).max(0).unsigned_abs();
             no_later(now + Duration::from_micros(micros).min(limits.clock_check));
         }

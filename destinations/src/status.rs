@@ -1,7 +1,9 @@
-//! How a destination is doing, for admins and for warnings.
+//! How a destination is doing, for admins and for warnings, and what they ask of it.
 
-use crate::ledger::Totals;
+use crate::failure::Failure;
+use crate::stored::{PauseReason, Totals};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 use tributary_model::Timestamp;
 
 /// How a destination is doing. A worker refreshes it with every commit.
@@ -9,18 +11,26 @@ use tributary_model::Timestamp;
 pub struct DestinationStatus {
     /// Whether it sends.
     pub enabled: bool,
+    /// Why nothing is sent although it is on.
+    pub paused: Option<Paused>,
     /// Every activation below this sequence has ended for it, or waits to be tried again.
     pub cursor: u64,
     /// Activations from the cursor to the end of their log, those of other workspaces included.
     pub behind: u64,
     /// Deliveries that wait to be tried again, or behind such.
     pub waiting: u64,
+    /// Bytes of the events of those.
+    pub waiting_bytes: u64,
     /// When the first of those was first tried.
     pub waiting_since: Option<Timestamp>,
     /// When the next of those is due; `None` if all that could go are under way.
     pub next_due: Option<Timestamp>,
     /// Deliveries that are being attempted.
     pub under_way: u64,
+    /// Requests that may be under way at once, as the receiver's answers let it.
+    pub concurrency: u64,
+    /// When the oldest event arrived that was read and has not ended; of those in the retry queue, when it was first tried.
+    pub oldest_pending: Option<Timestamp>,
     /// The smallest sequence of the activations log that it still needs.
     pub needs_from: u64,
     /// The last failure of an attempt since the start, without personal data; `None` after a success.
@@ -29,22 +39,61 @@ pub struct DestinationStatus {
     pub problem: Option<String>,
     /// Its deliveries, counted durably since it was created.
     pub totals: Totals,
+    /// Deliveries that replays sent again, counted durably since it was created.
+    pub replayed: Totals,
 }
 
-/// A status that its worker writes and others read.
+/// Why nothing is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paused {
+    /// Why.
+    pub reason: PauseReason,
+    /// Since when.
+    pub since: Timestamp,
+    /// What happened.
+    pub failure: Failure,
+    /// When the receiver is tried next; `None` if only a change of the settings, or a person, ends the pause.
+    pub probes_at: Option<Timestamp>,
+}
+
+/// A status that its worker writes and others read, and what they ask of the worker.
 #[derive(Debug, Default)]
-pub(crate) struct StatusCell(Mutex<DestinationStatus>);
+pub(crate) struct StatusCell {
+    status: Mutex<DestinationStatus>,
+    asked: Mutex<Asked>,
+    pub(crate) knock: Notify,
+}
+
+/// What is asked of a worker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// To end a pause.
+    pub(crate) resume: bool,
+    /// To look for replays that were begun or cancelled.
+    pub(crate) replay: bool,
+}
 
 impl StatusCell {
     pub(crate) fn read(&self) -> DestinationStatus {
-        self.lock().clone()
+        lock(&self.status).clone()
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut DestinationStatus)) {
-        change(&mut self.lock());
+        change(&mut lock(&self.status));
     }
 
-    fn lock(&self) -> MutexGuard<'_, DestinationStatus> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Asks something of the worker.
+    pub(crate) fn ask(&self, ask: impl FnOnce(&mut Asked)) {
+        ask(&mut lock(&self.asked));
+        self.knock.notify_one();
     }
+
+    /// Takes what is asked.
+    pub(crate) fn take_asked(&self) -> Asked {
+        std::mem::take(&mut lock(&self.asked))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

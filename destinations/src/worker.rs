@@ -5,15 +5,19 @@
 //! recorded, memory is dropped, and the task begins again from the store.
 
 use crate::config::{DestinationConfig, Key, Limits, Wanted, wanted_config};
-use crate::connect::{Addresses, SendError};
-use crate::ledger::{Ledger, LetterLimits, StoredState};
+use crate::configured::Configured;
+use crate::connect::Outbound;
+use crate::definition::OrderSpec;
+use crate::ledger::{Ledger, LetterLimits};
 use crate::locate::start_for;
 use crate::metrics::Meters;
 use crate::remove::remove;
+use crate::registry;
 use crate::retry::RetryPolicy;
 use crate::sending::Sending;
 use crate::status::{DestinationStatus, StatusCell};
 use crate::store::{Commit, Remembered, Store, StoreError};
+use crate::stored::StoredState;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +34,7 @@ pub(crate) struct Shared {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) addresses: Addresses,
+    pub(crate) outbound: Arc<Outbound>,
     pub(crate) retry: RetryPolicy,
     pub(crate) limits: Limits,
 }
@@ -40,8 +44,6 @@ pub(crate) struct Shared {
 pub(crate) enum WorkerError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the HTTP client can't be built")]
-    Client(#[source] SendError),
     #[error("a thread for blocking work was lost")]
     Blocking(#[from] tokio::task::JoinError),
 }
@@ -90,8 +92,8 @@ impl Worker {
                 self.until_changed(&config, None).await;
                 continue;
             }
-            match config.configure() {
-                Ok(configured) => Sending::new(&mut self, config, configured, ledger)?.run().await?,
+            match Configured::new(&config, &self.shared.limits, &self.shared.outbound) {
+                Ok(configured) => Sending::new(&mut self, config, configured, ledger).run().await?,
                 Err(why) => {
                     drop(ledger);
                     self.until_settings(&config, &why.to_string()).await;
@@ -121,30 +123,35 @@ impl Worker {
             return Ok(Err("it was deleted; ids of destinations are not used again".to_owned()));
         }
         if is_new {
-            let state = remembered.state.clone();
-            let (waiting, letters, letters_dropped) = (Vec::new(), Vec::new(), Vec::new());
-            self.shared.store.commit(Commit { key, state, waiting, letters, letters_dropped }).await?;
+            self.shared.store.commit(Commit::of(key, remembered.state.clone())).await?;
         }
         let limits = &self.shared.limits;
         let letter_limits = LetterLimits { count: limits.dead_letters, bytes: limits.dead_letter_bytes };
-        Ok(Ok(Ledger::new(key, remembered, letter_limits)))
+        let lanes = registry::find(&config.definition).map_or(OrderSpec::default(), |spec| spec.order);
+        Ok(Ok(Ledger::new(key, lanes, remembered, letter_limits)))
     }
 
     /// How the destination is doing by its books.
     pub(crate) fn summary(&self, config: &DestinationConfig, ledger: &Ledger) -> DestinationStatus {
         let first_waiting = ledger.queue().keys().next().copied();
+        let waiting_since = ledger.queue().values().filter_map(|waiting| waiting.first_attempt).min();
         DestinationStatus {
             enabled: config.enabled,
+            paused: None,
             cursor: ledger.cursor(),
             behind: self.behind(ledger.cursor()),
             waiting: ledger.queue().len() as u64,
-            waiting_since: ledger.queue().values().filter_map(|waiting| waiting.first_attempt).min(),
+            waiting_bytes: ledger.queue_bytes(),
+            waiting_since,
             next_due: ledger.next_due_at(),
             under_way: ledger.under_way() as u64,
+            concurrency: 0,
+            oldest_pending: ledger.oldest_fresh().into_iter().chain(waiting_since).min(),
             needs_from: first_waiting.unwrap_or(u64::MAX).min(ledger.cursor()),
             last_error: None,
             problem: None,
             totals: ledger.totals().clone(),
+            replayed: ledger.replayed().clone(),
         }
     }
 
@@ -156,6 +163,7 @@ impl Worker {
             *status = DestinationStatus {
                 last_error: status.last_error.take(),
                 problem: status.problem.take(),
+                paused: status.paused.take(),
                 ..summary
             };
         });

@@ -142,6 +142,7 @@ impl Bench {
                 received_at: self.clock.now(),
                 event_time: self.clock.now(),
                 kind,
+                carried: tributary_model::activation::Carried::default(),
             },
             event: Bytes::from(event.to_owned()),
         };
@@ -210,14 +211,9 @@ pub(crate) fn wait(what: &str, mut is_so: impl FnMut() -> bool, state: impl Fn()
 /// A webhook of the test's workspace that begins with the first event.
 pub(crate) fn webhook(id: u32, url: &str) -> DestinationConfig {
     DestinationConfig {
-        workspace: WORKSPACE,
-        id: DestinationId(id),
-        definition: "webhook".to_owned(),
         name: format!("webhook {id}"),
-        enabled: true,
         settings: [("url".to_owned(), url.into())].into(),
-        starts_after: Position::at(0),
-        skip_through: None,
+        ..DestinationConfig::new(WORKSPACE, DestinationId(id), "webhook", Position::at(0))
     }
 }
 

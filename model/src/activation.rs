@@ -1,6 +1,7 @@
 //! What the activations log holds: what happened, to which profile, for destinations to take from there.
 //!
-//! Stored form, version 2: laid out like a record's. Version 1 had no kind: each of its activations is an event.
+//! Stored form, version 3: laid out like a record's. Version 2 carried nothing of the profile, version 1 had no kind
+//! either: each of its activations is an event.
 
 use crate::event::EventKind;
 use crate::id::{MessageId, ProfileId, SourceId, WorkspaceId};
@@ -9,6 +10,7 @@ use crate::record::{DecodeError, Position, encode_parts, read_header, split_part
 use crate::time::Timestamp;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Everything about an activation but the event's bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,31 @@ pub struct ActivationHeader {
     pub event_time: Timestamp,
     /// What happened.
     pub kind: ActivationKind,
+    /// What destinations name of the profile, as it was then.
+    pub carried: Carried,
+}
+
+/// What some destination's mapping, filter, trigger or consent rule names of a profile, as it was when the activation
+/// was made. Destinations can't look at profiles, so what they need goes with the activation.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Carried {
+    /// Traits and computed traits by name, as JSON text; `None` for one that the profile lacks. One that is not in here
+    /// was named by no destination then: what it was can't be told.
+    pub traits: BTreeMap<Box<str>, Option<Box<str>>>,
+    /// Audiences by key: whether the profile was a member. One that is not in here was named by no destination then, or
+    /// did not exist.
+    pub audiences: BTreeMap<Box<str>, bool>,
+    /// What the profile has consented to, by category; `None` if it never said anything, or no destination names a
+    /// category. A category that is missing here was never granted.
+    pub consent: Option<BTreeMap<Box<str>, bool>>,
+}
+
+/// Shows names only: values are personal data.
+impl std::fmt::Debug for Carried {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let traits: Vec<_> = self.traits.keys().collect();
+        write!(out, "Carried({traits:?}, {:?}, {:?})", self.audiences, self.consent)
+    }
 }
 
 /// What happened. The stored form numbers the variants: new ones go last.
@@ -80,7 +107,7 @@ impl ActivationKind {
     }
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// An activation: a header, and the event as stored.
 #[derive(Clone, PartialEq, Eq)]
@@ -115,9 +142,9 @@ impl Activation {
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
         let (version, header, event) = split_parts(bytes, VERSION)?;
         let header = match version {
-            // The kind is the last field, and `Event` its first variant: with a zero behind it, a header of
-            // version 1 is one of version 2.
-            1 => read_header(&[header, &[0]].concat())?,
+            // What was added stands last, and a zero is `Event`, an empty map and `None`.
+            1 => read_header(&[header, &[0, 0, 0, 0]].concat())?,
+            2 => read_header(&[header, &[0, 0, 0]].concat())?,
             _ => read_header(header)?,
         };
         Ok(Self { header, event })
@@ -158,6 +185,11 @@ mod tests {
             received_at: at,
             event_time: at.plus_micros(-5),
             kind,
+            carried: Carried {
+                traits: [("plan".into(), Some("\"pro\"".into())), ("age".into(), None)].into(),
+                audiences: [("vip".into(), true)].into(),
+                consent: Some([("ads".into(), false)].into()),
+            },
         };
         Activation { header, event: Bytes::from_static(br#"{"type":"track"}"#) }
     }
@@ -167,19 +199,20 @@ mod tests {
         for (number, kind) in ActivationKind::ALL.into_iter().enumerate() {
             let activation = activation(kind);
             let bytes = activation.encode();
-            assert_eq!(bytes[0], 2);
+            assert_eq!(bytes[0], 3);
             assert_eq!(Activation::decode(&bytes).expect("own bytes"), activation);
             assert_eq!(kind as usize, number, "the stored form numbers them");
         }
-        let unknown = Activation::decode(&Bytes::from_static(&[3, 0, 0, 0, 0]));
-        assert!(matches!(unknown, Err(DecodeError::Version(3))));
+        let unknown = Activation::decode(&Bytes::from_static(&[4, 0, 0, 0, 0]));
+        assert!(matches!(unknown, Err(DecodeError::Version(4))));
         assert!(matches!(Activation::decode(&Bytes::new()), Err(DecodeError::Damaged)));
         assert!(matches!(Activation::decode(&Bytes::from_static(&[2, 9, 0])), Err(DecodeError::Damaged)));
     }
 
     #[test]
     fn version_1_is_read_as_an_event() {
-        let want = activation(ActivationKind::Event);
+        let mut want = activation(ActivationKind::Event);
+        want.header.carried = Carried::default();
         let ActivationHeader {
             workspace,
             position,
@@ -192,6 +225,7 @@ mod tests {
             received_at,
             event_time,
             kind: _,
+            carried: _,
         } = want.header.clone();
         let old = Header1 {
             workspace,
@@ -207,5 +241,8 @@ mod tests {
         };
         let bytes = encode_parts(1, &old, &want.event);
         assert_eq!(Activation::decode(&bytes).expect("version 1"), want);
+        let bytes = encode_parts(2, &(old, ActivationKind::AudienceExited), &want.event);
+        want.header.kind = ActivationKind::AudienceExited;
+        assert_eq!(Activation::decode(&bytes).expect("version 2"), want);
     }
 }

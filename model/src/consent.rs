@@ -8,7 +8,9 @@
 //! "The newest for each id" is commutative, associative and idempotent: the order of events makes no difference, nor by
 //! which fragment they came, and an event can be folded into the merge of fragments as well as into its own.
 //!
-//! What is not a boolean is no preference. An event without preferences says nothing; so does an empty object.
+//! What is not a boolean is no preference. An event without preferences says nothing. Preferences that are an empty object
+//! refuse everything: every category for the ids of that event, until a later event with that id grants it. That is kept
+//! under the empty name, which no category has.
 
 use crate::event::EventView;
 use crate::fragment::Sighting;
@@ -22,6 +24,8 @@ use std::collections::BTreeMap;
 pub const CATEGORIES_MAX: usize = 100;
 /// The longest name of a category, in bytes; a longer one is passed over.
 pub const CATEGORY_BYTES_MAX: usize = 128;
+/// Under what name it is kept that everything was refused.
+const EVERYTHING: &str = "";
 /// How many ids' preferences are kept for a category. Beyond, the oldest grants are forgotten, refusals last.
 pub const IDS_MAX: usize = 100;
 
@@ -59,15 +63,21 @@ impl Consent {
     pub fn fold(&mut self, event: &EventView<'_>, sighting: &Sighting) {
         let Some(preferences) = preferences(event) else { return };
         let ids = ids(event);
+        let mut say = |category: &str, granted: bool| {
+            let Sighting { at, message_id, source } = sighting.clone();
+            let value = ConsentValue { at, granted, message_id, source };
+            ids.into_iter().flatten().for_each(|id| self.set(category, id, &value));
+        };
+        if preferences.is_empty() {
+            return say(EVERYTHING, false);
+        }
         // A name that occurs twice counts with its last value, as everywhere.
         let said: BTreeMap<&str, Option<bool>> =
             preferences.iter().map(|(category, value)| (category, boolean(value.get()))).collect();
-        let said = said.into_iter().filter(|(category, _)| category.len() <= CATEGORY_BYTES_MAX);
-        for (category, granted) in said.filter_map(|(category, granted)| Some((category, granted?))) {
-            let Sighting { at, message_id, source } = sighting.clone();
-            let value = ConsentValue { at, granted, message_id, source };
-            for id in ids.into_iter().flatten() {
-                self.set(category, id, &value);
+        for (category, granted) in said {
+            let is_name = category != EVERYTHING && category.len() <= CATEGORY_BYTES_MAX;
+            if let Some(granted) = granted.filter(|_| is_name) {
+                say(category, granted);
             }
         }
     }
@@ -81,12 +91,34 @@ impl Consent {
         }
     }
 
-    /// What counts for a profile, by category: the newest refusal if any id of it refused, else the newest grant.
+    /// What counts for a profile, by category that was named: the newest refusal if any id of it refused, else the newest
+    /// grant.
     pub fn current(&self) -> impl Iterator<Item = (&str, &ConsentValue)> {
-        self.0.iter().filter_map(|(category, values)| {
-            let value = values.values().max_by(|one, other| one.weight().cmp(&other.weight()))?;
-            Some((&**category, value))
-        })
+        let named = self.0.keys().filter(|category| &***category != EVERYTHING);
+        named.filter_map(|category| Some((&**category, self.counts(category)?)))
+    }
+
+    /// What counts for a profile of a category, whether it was named or refused with everything: `None` if nothing was said
+    /// about it.
+    pub fn says(&self, category: &str) -> Option<bool> {
+        self.counts(category).map(|value| value.granted)
+    }
+
+    /// Of each id the newer one of what it said about the category and that it refused everything; of those, a refusal
+    /// before a grant, then the newest.
+    fn counts(&self, category: &str) -> Option<&ConsentValue> {
+        let (own, refused) = (self.0.get(category), self.0.get(EVERYTHING));
+        let refusal = |id: &u64| refused.and_then(|values| values.get(id)).filter(|value| !value.granted);
+        let own_values = own.into_iter().flatten().map(|(id, value)| match refusal(id) {
+            Some(refusal) if refusal.age() > value.age() => refusal,
+            Some(_) | None => value,
+        });
+        let refused_only = refused
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+            .filter(|id| own.is_none_or(|own| !own.contains_key(*id)))
+            .filter_map(refusal);
+        own_values.chain(refused_only).max_by(|one, other| one.weight().cmp(&other.weight()))
     }
 
     /// Whether nothing was ever said.
@@ -99,14 +131,19 @@ impl Consent {
         self.0.iter().map(|(category, values)| (60 + category.len() + 120 * values.len()) as u64).sum()
     }
 
+    /// How many categories were named.
+    fn named(&self) -> usize {
+        self.0.len() - usize::from(self.0.contains_key(EVERYTHING))
+    }
+
     fn set(&mut self, category: &str, id: u64, value: &ConsentValue) {
         if !self.0.contains_key(category) {
             let is_past_last = self.0.last_key_value().is_some_and(|(last, _)| **last < *category);
-            if self.0.len() >= CATEGORIES_MAX && is_past_last {
+            if self.named() >= CATEGORIES_MAX && is_past_last {
                 return;
             }
             self.0.insert(category.into(), BTreeMap::new());
-            if self.0.len() > CATEGORIES_MAX {
+            if self.named() > CATEGORIES_MAX {
                 self.0.pop_last();
             }
         }

@@ -29,11 +29,19 @@ pub enum Outcome {
     Unidentified,
     /// A delivery was left out, because the destination's settings say so.
     Filtered,
+    /// A delivery was left out, because the person has not consented to what the destination needs.
+    FilteredByConsent,
+    /// A delivery was left out by the event's `integrations` object.
+    FilteredByIntegrations,
+    /// A delivery was left out by a filter of the destination.
+    FilteredByFilter,
+    /// A delivery was left out, because no mapping of the destination takes it.
+    FilteredByTrigger,
 }
 
 impl Outcome {
     /// Every outcome, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Rejected,
         Self::Projected,
         Self::Duplicate,
@@ -45,6 +53,10 @@ impl Outcome {
         Self::WorkspaceDeleted,
         Self::Unidentified,
         Self::Filtered,
+        Self::FilteredByConsent,
+        Self::FilteredByIntegrations,
+        Self::FilteredByFilter,
+        Self::FilteredByTrigger,
     ];
 
     /// The stable name.
@@ -61,6 +73,10 @@ impl Outcome {
             Self::DestinationDeleted => "destination_deleted",
             Self::Unidentified => "unidentified",
             Self::Filtered => "filtered",
+            Self::FilteredByConsent => "filtered_by_consent",
+            Self::FilteredByIntegrations => "filtered_by_integrations",
+            Self::FilteredByFilter => "filtered_by_filter",
+            Self::FilteredByTrigger => "filtered_by_trigger",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What admins edit: one immutable, versioned snapshot for each workspace, swapped whole.
 
-use crate::condition::{Aggregate, Condition};
+use crate::condition::{Aggregate, Condition, FieldPath};
 use crate::id::{AudienceId, ComputedTraitId, DestinationId, SourceId, TokenId, WorkspaceId};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -186,6 +186,102 @@ pub struct Destination {
     pub created_version: u64,
     /// The workspace version that last resumed it "from now": what was accepted before that is passed over.
     pub resumed_version: Option<u64>,
+    /// What is done with which activations; `None` for what the definition does by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mappings: Option<Vec<Mapping>>,
+    /// What is kept from it, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<DestinationFilter>,
+    /// What people have to have consented to.
+    #[serde(default)]
+    pub consent: ConsentRule,
+    /// What it names of profiles, as was found when it was last changed: activations carry that.
+    #[serde(default)]
+    pub needs: DestinationNeeds,
+}
+
+/// What a destination does with the activations that its trigger takes. Every mapping that takes one does it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mapping {
+    /// Its number within the destination, from 1; part of the ids of deliveries.
+    pub id: u32,
+    /// A name for people.
+    pub name: String,
+    /// The name of one of the definition's actions.
+    pub action: String,
+    /// Whether it does anything.
+    pub enabled: bool,
+    /// About events: which activations it takes; `None` for the action's own trigger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Condition>,
+    /// How fields of the action are filled, as directives; the others as the action says. A null leaves one out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<String, serde_json::Value>,
+}
+
+/// What is kept from a destination.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DestinationFilter {
+    /// A name for people.
+    pub name: String,
+    /// About events: which activations it acts on.
+    pub condition: Condition,
+    /// What it does with them.
+    pub action: FilterAction,
+}
+
+/// What a filter does with an activation of which its condition holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FilterAction {
+    /// Leaves it out.
+    Drop,
+    /// Lets a share of them pass: all with the same value at the path, or none of them.
+    Sample {
+        /// How many of a hundred values pass, from 0 to 100.
+        percent: f64,
+        /// The member of the event that decides. Where it is missing, the message id does.
+        path: FieldPath,
+    },
+    /// Takes these members out of the event.
+    DropProperties {
+        /// Where they stand.
+        fields: Vec<FieldPath>,
+    },
+    /// Takes every member out of the objects in which these stand but these.
+    AllowProperties {
+        /// Where they stand: each within an object, as in `properties.total`.
+        fields: Vec<FieldPath>,
+    },
+}
+
+/// What people have to have consented to before a destination is sent anything about them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ConsentRule {
+    /// The categories, all of which have to be granted. With none of them, consent does not matter.
+    pub categories: BTreeSet<String>,
+    /// What holds where nothing was ever said.
+    pub missing: MissingConsent,
+}
+
+/// What a missing consent means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingConsent {
+    /// Nothing is sent.
+    #[default]
+    Closed,
+    /// It is sent.
+    Open,
+}
+
+/// What a destination's mappings, filters and triggers name of profiles.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DestinationNeeds {
+    /// Traits and computed traits, by name.
+    pub traits: BTreeSet<String>,
+    /// Audiences, by key.
+    pub audiences: BTreeSet<String>,
 }
 
 /// The value of a setting.

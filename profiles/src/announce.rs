@@ -74,6 +74,7 @@ pub(crate) fn of_event(
         received_at: evidence.received_at,
         event_time: evidence.event_time,
         kind: ActivationKind::Event,
+        carried: tributary_model::activation::Carried::default(),
     };
     Activation { header, event }
 }
@@ -190,6 +191,7 @@ impl Told {
             event_time: self.at,
             kind,
             identifiers,
+            carried: tributary_model::activation::Carried::default(),
         };
         Activation { header, event }
     }

@@ -16,6 +16,7 @@ use crate::account::Account;
 use crate::alarms::{AlarmRow, Tally};
 use crate::definitions::DefinitionsState;
 use crate::key::Tag;
+use crate::needs::Needs;
 use crate::standing::{Membership, SizeRow, Standing};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,8 @@ pub enum Value {
     History(Arc<HistoryEntry>),
     /// Under [`Tag::Member`].
     Member(Arc<Membership>),
+    /// Under [`Tag::Needs`].
+    Needs(Arc<Needs>),
     /// Under [`Tag::Node`].
     Node(Arc<Node>),
     /// Under [`Tag::Partition`].
@@ -99,6 +102,7 @@ const fn version_of(tag: Tag) -> u8 {
         | Tag::Definitions
         | Tag::History
         | Tag::Member
+        | Tag::Needs
         | Tag::Partition
         | Tag::RefusedBy
         | Tag::Search
@@ -122,6 +126,7 @@ impl Value {
             Self::Fragment(_) => Tag::Fragment,
             Self::History(_) => Tag::History,
             Self::Member(_) => Tag::Member,
+            Self::Needs(_) => Tag::Needs,
             Self::Node(_) => Tag::Node,
             Self::Partition(_) => Tag::Partition,
             Self::Profile(_) => Tag::Profile,
@@ -148,6 +153,7 @@ impl Value {
             Self::Fragment(value) => write(version, &**value),
             Self::History(value) => write(version, &**value),
             Self::Member(value) => write(version, &**value),
+            Self::Needs(value) => write(version, &**value),
             Self::Node(value) => write(version, &**value),
             Self::Partition(value) => write(version, &**value),
             Self::Profile(value) => write(version, &**value),
@@ -185,6 +191,7 @@ impl Value {
             Tag::Fragment => Self::Fragment(Arc::new(read(bytes)?)),
             Tag::History => Self::History(Arc::new(read(bytes)?)),
             Tag::Member => Self::Member(Arc::new(read(bytes)?)),
+            Tag::Needs => Self::Needs(Arc::new(read(bytes)?)),
             Tag::Node => Self::Node(Arc::new(read(bytes)?)),
             Tag::Partition => Self::Partition(Arc::new(read(bytes)?)),
             Tag::Profile => Self::Profile(Arc::new(read(bytes)?)),

@@ -44,6 +44,11 @@ impl Key {
         Self(start(workspace, Tag::Definitions).into())
     }
 
+    /// What a workspace's destinations name of profiles.
+    pub fn needs(workspace: WorkspaceId) -> Self {
+        Self(start(workspace, Tag::Needs).into())
+    }
+
     /// A node of the identity graph.
     pub fn node(workspace: WorkspaceId, node: &NodeKey) -> Self {
         Self(of_node(workspace, Tag::Node, node))

@@ -26,6 +26,7 @@ pub mod grpc;
 pub mod key;
 pub mod machine;
 pub mod metrics;
+pub mod needs;
 pub mod preview;
 pub mod projector;
 pub mod reader;

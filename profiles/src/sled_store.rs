@@ -60,6 +60,7 @@ impl SledStore {
                     | Tag::Fragment
                     | Tag::History
                     | Tag::Member
+                    | Tag::Needs
                     | Tag::Partition
                     | Tag::Profile
                     | Tag::Standing

@@ -262,7 +262,7 @@ async fn a_webhook_is_toggled_without_loss() {
     server
         .until("a dead letter", async || {
             let (_, letters) = server.get(&format!("{at}/dead-letters")).await;
-            letters["data"][0]["message_id"] == "m6" && letters["data"][0]["response_status"] == 422
+            letters["data"][0]["message_id"] == "m6" && letters["data"][0]["response"]["status"] == 422
         })
         .await;
 

@@ -6,6 +6,7 @@ mod audiences;
 mod bulk;
 mod crash;
 mod data_map;
+mod destinations;
 mod faces;
 mod grpc;
 mod grpc_profiles;

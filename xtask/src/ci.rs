@@ -2,7 +2,7 @@
 
 use crate::kafka::{self, BROKERS_VARIABLE, CONTROL_VARIABLE, Size, with_brokers};
 use crate::project::{Project, run as run_command};
-use crate::{arrows, compose, crash, deny, docs, sources};
+use crate::{arrows, components, compose, crash, deny, docs, sources};
 use anyhow::{Context, Result};
 use std::time::Instant;
 
@@ -54,6 +54,7 @@ pub(crate) fn steps(full: bool, skip_tests: bool) -> Vec<Step> {
         steps.push(step("grpc", grpc));
         steps.push(step("kafka-tests", kafka_tests));
         steps.push(step("kafka-faults", |project| kafka_faults(project, FAULT_SECONDS)));
+        steps.push(step("destinations", components::test));
         steps.push(step("crash", crash_proof));
     }
     // Last, because they are the only ones that a network decides about.

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 mod arrows;
 mod ci;
+mod components;
 mod compose;
 mod crash;
 mod deny;
@@ -32,7 +33,7 @@ enum Command {
     /// Every check, in order; stops at the first that fails
     Ci {
         /// Also play the demo, drive the server with published SDKs and a Python client of gRPC, and test with a real
-        /// Kafka (needs package registries)
+        /// Kafka, a PostgreSQL and an S3 server (needs package registries)
         #[arg(long)]
         full: bool,
         /// Leave out `cargo test --workspace`, for callers that have just run it
@@ -50,7 +51,11 @@ enum Command {
     /// The size and shape of source files
     Sources,
     /// Rustdoc without warnings; what the pages under docs/ say against what is there
-    Docs,
+    Docs {
+        /// Instead, write the pages that are made of other files: docs/destinations/
+        #[arg(long)]
+        write: bool,
+    },
     /// Licenses, duplicates and origins of dependencies
     Deny,
     /// Known vulnerabilities of dependencies, where the advisory database can be fetched
@@ -71,6 +76,8 @@ enum Command {
         #[arg(long, default_value_t = ci::FAULT_SECONDS)]
         seconds: u64,
     },
+    /// The tests of destinations with a real PostgreSQL and an S3 server
+    Destinations,
     /// The files of `docker compose`: the client's own check where it is at hand, and the versions in them
     Compose,
     /// The server killed again and again under load, then compared with a slow projection of its log
@@ -100,7 +107,8 @@ fn run(command: Command) -> Result<()> {
         Command::Clippy => ci::clippy(&project),
         Command::Arrows => arrows::check(&project),
         Command::Sources => sources::check(&project),
-        Command::Docs => docs::check(&project),
+        Command::Docs { write: false } => docs::check(&project),
+        Command::Docs { write: true } => docs::write(&project),
         Command::Deny => deny::check(&project),
         Command::Advisories => deny::advisories(&project),
         Command::Demo => ci::demo(&project),
@@ -109,6 +117,7 @@ fn run(command: Command) -> Result<()> {
         Command::Kafka(arguments) => kafka::run(&project, arguments),
         Command::KafkaTests => ci::kafka_tests(&project),
         Command::KafkaFaults { seconds } => ci::kafka_faults(&project, seconds),
+        Command::Destinations => components::test(&project),
         Command::Compose => compose::check(&project),
         Command::Crash(arguments) => crash::run(&project, &arguments),
         Command::FailPoints => crash::fail_points(&project),

@@ -107,6 +107,18 @@ impl Control {
         Ok(made["id"].as_str().context("the admin API told no id")?.to_owned())
     }
 
+    /// Switches a destination on or off.
+    ///
+    /// # Errors
+    /// If the admin API refuses.
+    pub(crate) async fn switch(&mut self, destination: &str, enabled: bool) -> anyhow::Result<()> {
+        let path = format!("/admin/v1/destinations/{destination}");
+        let body = json!({ "enabled": enabled }).to_string();
+        let (status, body) = self.request("PATCH", &path, body.as_bytes()).await?;
+        ensure!(status == 200, "the admin API refused a switch: {status} {body}");
+        Ok(())
+    }
+
     /// Takes a snapshot of the state.
     ///
     /// # Errors

@@ -3,22 +3,22 @@
 //! [`run`] is the core: [`drive`] sends, [`receiver`] takes deliveries, [`probe`] reads profiles, while [`process`]
 //! and [`machine`] look at what that costs and [`report`] says it. [`server`] starts the server, or finds one.
 
-mod control;
+pub(crate) mod control;
 pub(crate) mod directory;
 mod drive;
 pub(crate) mod flamegraph;
-mod http;
+pub(crate) mod http;
 pub(crate) mod idle;
-mod latency;
+pub(crate) mod latency;
 mod machine;
 pub(crate) mod pair;
 pub(crate) mod prepare;
 mod probe;
-mod process;
+pub(crate) mod process;
 mod receiver;
 mod report;
 pub(crate) mod run;
-mod server;
+pub(crate) mod server;
 pub(crate) mod start_time;
 mod tally;
 #[cfg(test)]

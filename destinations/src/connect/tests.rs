@@ -1,4 +1,36 @@
+use super::address::is_public;
+use super::testing::{Answer, Receiver};
 use super::*;
+use std::net::{IpAddr, SocketAddr};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn rule(addresses: Addresses, encryption: Encryption) -> AddressRule {
+    AddressRule { addresses, encryption }
+}
+
+fn outbound(addresses: Addresses) -> Outbound {
+    Outbound::new(addresses, 10 * SECOND).expect("a way out")
+}
+
+fn request(url: &str) -> OutboundRequest {
+    OutboundRequest {
+        method: "POST".to_owned(),
+        url: Url::parse(url).expect("a URL"),
+        headers: Vec::new(),
+        body: Bytes::new(),
+    }
+}
+
+async fn failure(outbound: &Outbound, request: OutboundRequest) -> Failure {
+    outbound.send(request, 10 * SECOND, 100, Timestamp::default()).await.expect_err("it can't be sent")
+}
+
+/// A port of loopback on which nobody listens.
+fn closed_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
 
 #[test]
 fn only_public_addresses_pass() {
@@ -98,11 +130,44 @@ fn every_spelling_of_an_address_is_seen_through() {
         "https://169.254.169.254/latest/meta-data",
         "http://user:pass@10.0.0.1/",
     ];
+    let rule = rule(Addresses::Public, Encryption::Tls);
     for text in refused {
-        assert!(check_host(&Url::parse(text).expect("a URL")).is_err(), "{text}");
+        assert!(rule.check_host(&Url::parse(text).expect("a URL")).is_err(), "{text}");
     }
     for text in ["http://1.1.1.1/", "https://example.com/", "http://[2606:4700::1111]/"] {
-        assert!(check_host(&Url::parse(text).expect("a URL")).is_ok(), "{text}");
+        assert_eq!(rule.check_host(&Url::parse(text).expect("a URL")), Ok(()), "{text}");
+    }
+}
+
+#[test]
+fn what_may_be_reached_depends_on_encryption_and_configuration() {
+    use RefusedAddress::{Metadata, NotPublic, Unencrypted};
+    let cases = [
+        ("1.1.1.1", [Ok(()), Ok(()), Err(Unencrypted), Err(Unencrypted)]),
+        ("2606:4700::1111", [Ok(()), Ok(()), Err(Unencrypted), Err(Unencrypted)]),
+        ("127.0.0.1", [Err(NotPublic), Ok(()), Err(NotPublic), Ok(())]),
+        ("10.0.0.1", [Err(NotPublic), Ok(()), Err(NotPublic), Ok(())]),
+        ("100.64.0.1", [Err(NotPublic), Ok(()), Err(NotPublic), Ok(())]),
+        ("::1", [Err(NotPublic), Ok(()), Err(NotPublic), Ok(())]),
+        ("::ffff:10.0.0.1", [Err(NotPublic), Ok(()), Err(NotPublic), Ok(())]),
+        ("169.254.1.1", [Err(NotPublic), Ok(()), Err(NotPublic), Ok(())]),
+        ("169.254.169.254", [Err(Metadata); 4]),
+        ("::ffff:169.254.169.254", [Err(Metadata); 4]),
+        ("64:ff9b::169.254.169.254", [Err(Metadata); 4]),
+        ("168.63.129.16", [Err(Metadata); 4]),
+        ("100.100.100.200", [Err(Metadata); 4]),
+        ("fd00:ec2::254", [Err(Metadata); 4]),
+        ("fd20:ce::254", [Err(Metadata); 4]),
+    ];
+    let rules = [
+        rule(Addresses::Public, Encryption::Tls),
+        rule(Addresses::Any, Encryption::Tls),
+        rule(Addresses::Public, Encryption::None),
+        rule(Addresses::Any, Encryption::None),
+    ];
+    for (text, want) in cases {
+        let address: IpAddr = text.parse().expect("an address");
+        assert_eq!(rules.map(|rule| rule.check(address)), want, "{text}");
     }
 }
 
@@ -111,34 +176,126 @@ fn a_name_with_private_addresses_only_is_refused() {
     let addresses = |texts: &[&str]| -> Vec<SocketAddr> {
         texts.iter().map(|text| SocketAddr::new(text.parse().expect("an address"), 0)).collect()
     };
-    let mixed = addresses(&["10.0.0.1", "1.1.1.1", "::1"]);
-    let passed: Vec<_> = only_public(mixed.into_iter()).expect("one is public").collect();
-    assert_eq!(passed, addresses(&["1.1.1.1"]));
-    assert!(only_public(addresses(&["10.0.0.1", "::1"]).into_iter()).is_err());
+    let mixed = addresses(&["10.0.0.1", "1.1.1.1", "::1", "169.254.169.254"]);
+    let only = |rule: AddressRule, given: &[SocketAddr]| rule.only_allowed(given.iter().copied());
+    let public = rule(Addresses::Public, Encryption::Tls);
+    assert_eq!(only(public, &mixed), Ok(addresses(&["1.1.1.1"])));
+    assert_eq!(only(public, &addresses(&["10.0.0.1", "::1"])), Err(RefusedAddress::NotPublic));
+    let plain = rule(Addresses::Any, Encryption::None);
+    assert_eq!(only(plain, &mixed), Ok(addresses(&["10.0.0.1", "::1"])));
+    assert_eq!(only(plain, &addresses(&["1.1.1.1"])), Err(RefusedAddress::Unencrypted));
 }
 
 #[tokio::test]
 async fn a_refused_name_is_told_apart_from_an_outage() {
-    let client = Client::new(Addresses::Public, &Limits::default()).expect("a client");
-    for url in ["http://localhost:9/secret-path", "http://127.0.0.1:9/secret-path"] {
-        let request =
-            OutboundRequest { url: Url::parse(url).expect("a URL"), headers: Vec::new(), body: Bytes::new() };
-        let error = client.send(request, Timestamp::default()).await.expect_err("it is refused");
-        assert!(matches!(error, SendError::Refused(_)), "{url}: {error:?}");
-        assert!(error.to_string().contains("--allow-private-destinations"));
+    let outbound = outbound(Addresses::Public);
+    let (private, metadata) = ("--allow-private-destinations", "metadata service");
+    let cases = [
+        ("https://localhost:9/secret-path", private),
+        ("http://localhost:9/secret-path", private),
+        ("https://127.0.0.1:9/secret-path", private),
+        ("http://0x7f.1:9/secret-path", private),
+        ("https://[::ffff:10.0.0.1]/secret-path", private),
+        ("http://1.1.1.1:9/secret-path", "use https"),
+        ("http://169.254.169.254/secret-path", metadata),
+    ];
+    for (url, want) in cases {
+        let failure = failure(&outbound, request(url)).await;
+        assert_eq!(failure.reason, Reason::AddressRefused, "{url}: {failure:?}");
+        assert!(failure.text.contains(want) && !failure.text.contains("secret-path"), "{url}: {failure:?}");
+    }
+    for (host, encryption) in
+        [("localhost", Encryption::Tls), ("[::1]", Encryption::None), ("127.1", Encryption::None)]
+    {
+        let failure = outbound.stream(host, 9, encryption).await.expect_err("it is refused");
+        assert_eq!(failure.reason, Reason::AddressRefused, "{host}: {failure:?}");
     }
 }
 
 #[tokio::test]
-async fn errors_name_no_url() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = closed.local_addr().expect("an address").port();
-    drop(closed);
-    let client = Client::new(Addresses::Any, &Limits::default()).expect("a client");
-    let url = Url::parse(&format!("http://user:pass@127.0.0.1:{port}/secret-path")).expect("a URL");
-    let request = OutboundRequest { url, headers: Vec::new(), body: Bytes::new() };
-    let error = client.send(request, Timestamp::default()).await.expect_err("nobody listens");
-    assert!(matches!(error, SendError::Connection(_)), "{error:?}");
-    let shown = format!("{error} {error:?}");
-    assert!(!shown.contains("secret-path") && !shown.contains("pass@"), "{shown}");
+async fn errors_are_told_apart_and_name_no_url() {
+    let outbound = outbound(Addresses::Any);
+    let plain = Receiver::start(|_| Answer::status(200));
+    let rude = Receiver::start(|_| Answer::HangUp);
+    let silent = Receiver::start(|_| Answer::Silence);
+    let to = |scheme: &str, host: &str| request(&format!("{scheme}://user:hidden@{host}/secret-path"));
+    let header = |name: &str, value: &str| OutboundRequest {
+        headers: vec![(name.to_owned(), value.to_owned())],
+        ..to("http", "127.0.0.1:9")
+    };
+    let no_method = OutboundRequest { method: "SECRET PATH".to_owned(), ..to("http", "127.0.0.1:9") };
+    let cases = [
+        (to("http", &format!("127.0.0.1:{}", closed_port())), Reason::Connection, true),
+        (to("http", &rude.host()), Reason::Connection, true),
+        (to("http", &silent.host()), Reason::Timeout, true),
+        (to("https", &plain.host()), Reason::Tls, true),
+        (header("x-hidden", "secret-path\n"), Reason::InvalidRequest, false),
+        (header("secret path", "x"), Reason::InvalidRequest, false),
+        (no_method, Reason::InvalidRequest, false),
+        (to("ftp", "127.0.0.1"), Reason::InvalidRequest, false),
+    ];
+    for (request, reason, outage) in cases {
+        let shown = format!("{request:?}");
+        let timeout = if reason == Reason::Timeout { SECOND / 4 } else { 10 * SECOND };
+        let sent = outbound.send(request, timeout, 100, Timestamp::default()).await;
+        let failure = sent.expect_err("it can't be sent");
+        assert_eq!((failure.reason, failure.outage), (reason, outage), "{shown}: {failure:?}");
+        for hidden in ["secret-path", "secret path", "hidden@"] {
+            assert!(!format!("{failure:?} {shown}").contains(hidden), "{shown}: {failure:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn answers_are_read_as_they_come_and_no_further_than_asked() {
+    let outbound = outbound(Addresses::Any);
+    let cases = [
+        ("as it is", Answer::full(200, "", "taken"), 200, None, "taken"),
+        ("cut", Answer::full(200, "", &"x".repeat(1_000_000)), 200, None, "xxxxxxxxxx"),
+        ("not followed", Answer::full(302, "location: http://127.0.0.1:1/\r\n", ""), 302, None, ""),
+        (
+            "not decompressed",
+            Answer::full(200, "content-encoding: gzip\r\n", "\u{1f}packed"),
+            200,
+            None,
+            "\u{1f}packed",
+        ),
+        ("with a wish", Answer::full(429, "retry-after: 7\r\n", ""), 429, Some(7), ""),
+        ("without a form", Answer::full(503, "retry-after: soon\r\n", ""), 503, None, ""),
+        (
+            "broken off",
+            Answer::Raw("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nbeg".to_owned()),
+            200,
+            None,
+            "beg",
+        ),
+    ];
+    for (name, answer, status, after, body) in cases {
+        let mut answer = Some(answer);
+        let receiver = Receiver::start(move |_| answer.take().unwrap_or(Answer::HangUp));
+        let request =
+            OutboundRequest { body: Bytes::from_static(b"{}"), ..request(&receiver.url("/in?x=1")) };
+        let response =
+            outbound.send(request, 10 * SECOND, 10, Timestamp::default()).await.expect("an answer");
+        assert_eq!(response.status, status, "{name}");
+        assert_eq!(response.retry_after, after.map(Duration::from_secs), "{name}");
+        assert_eq!(response.body, body.as_bytes(), "{name}");
+        let seen = receiver.seen();
+        assert_eq!(
+            (seen.len(), &*seen[0].method, &*seen[0].target, &*seen[0].body),
+            (1, "POST", "/in?x=1", "{}")
+        );
+        assert_eq!(seen[0].header("accept-encoding"), "", "{name}: nobody is asked to compress");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_leads_to_the_address_that_passed() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let stream = outbound(Addresses::Any).stream("127.0.0.1", port, Encryption::None).await;
+    let (_, from) = listener.accept().expect("a connection");
+    assert_eq!(stream.expect("a stream").local_addr().expect("an address"), from);
+    let failure = outbound(Addresses::Any).stream("127.0.0.1", closed_port(), Encryption::Tls).await;
+    assert_eq!(failure.expect_err("nobody listens").reason, Reason::Connection);
 }

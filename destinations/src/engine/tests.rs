@@ -41,6 +41,7 @@ fn append(log: &MemoryLog, sequence: u64) {
             received_at: Timestamp::default(),
             event_time: Timestamp::default(),
             kind: ActivationKind::Event,
+            carried: tributary_model::activation::Carried::default(),
         },
         event: Bytes::from_static(b"{}"),
     };
@@ -53,14 +54,9 @@ fn config(enabled: bool) -> DestinationConfig {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
     let url = format!("http://{}/", closed.expect("a port"));
     DestinationConfig {
-        workspace: WORKSPACE,
-        id: DESTINATION,
-        definition: "webhook".to_owned(),
-        name: String::new(),
         enabled,
         settings: RawSettings::from([("url".to_owned(), url.into())]),
-        starts_after: Position::at(0),
-        skip_through: None,
+        ..DestinationConfig::new(WORKSPACE, DESTINATION, "webhook", Position::at(0))
     }
 }
 
@@ -88,11 +84,11 @@ async fn deletion_ends_what_waits_and_what_is_not_read_once() {
     engine.apply(Vec::new());
     until("its end", || engine.status(WORKSPACE, DESTINATION).is_none()).await;
     let key = Key { workspace: WORKSPACE, destination: DESTINATION };
-    let remembered = engine.store.load(key).expect("the store works").expect("a last record");
+    let remembered = engine.shared.store.load(key).expect("the store works").expect("a last record");
     assert!(remembered.state.ended && remembered.waiting.is_empty() && remembered.letters.is_empty());
     let totals = remembered.state.totals;
     assert_eq!((totals.taken, totals.ended(Outcome::DestinationDeleted), totals.ended_in_all()), (5, 5, 5));
-    assert!(engine.store.destinations().expect("the store works").is_empty());
+    assert!(engine.shared.store.destinations().expect("the store works").is_empty());
     engine.stop(Duration::from_secs(5)).await;
 }
 

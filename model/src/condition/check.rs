@@ -4,6 +4,7 @@
 //! there, [`crate::catalog::check_references`] looks.
 
 mod comparison;
+mod field;
 #[cfg(test)]
 mod tests;
 
@@ -70,6 +71,9 @@ enum Stand {
     Profile,
     Account,
     Member,
+    /// One of the events that a condition about profiles asks for, behind `where`.
+    Where,
+    /// An event on its way to a destination, with its profile beside it.
     Event,
 }
 
@@ -152,7 +156,7 @@ impl Check {
     fn may_look_at_events(&self, stand: Stand) -> Checked {
         match stand {
             Stand::Profile | Stand::Member => Ok(()),
-            Stand::Event => Err(self.of_event_only()),
+            Stand::Where | Stand::Event => Err(self.of_event_only()),
             Stand::Account => Err(self
                 .refuse("an account performs no events")
                 .hinted("its members do: `any member(…)`".to_owned())),
@@ -167,7 +171,7 @@ impl Check {
     fn may_look_at_accounts(&self, stand: Stand) -> Checked {
         match stand {
             Stand::Profile => Ok(()),
-            Stand::Event => Err(self.of_event_only()),
+            Stand::Where | Stand::Event => Err(self.of_event_only()),
             Stand::Account => Err(self
                 .refuse("this is about an account already")
                 .hinted("leave `account(…)` out, or write `any member(…)`".to_owned())),
@@ -178,7 +182,7 @@ impl Check {
     fn audience(&self, key: &str, stand: Stand) -> Checked {
         match stand {
             Stand::Profile => self.key(key),
-            Stand::Event => Err(self.of_event_only()),
+            Stand::Where | Stand::Event => Err(self.of_event_only()),
             Stand::Account | Stand::Member => Err(self
                 .refuse("within an account, audiences can't be asked for")
                 .hinted("write what the audience stands for".to_owned())),
@@ -197,7 +201,7 @@ impl Check {
             Stand::Account => {
                 self.at("condition", |check| check.condition(&members.condition, Stand::Member, depth + 1))
             }
-            Stand::Event => Err(self.of_event_only()),
+            Stand::Where | Stand::Event => Err(self.of_event_only()),
             Stand::Profile | Stand::Member => Err(self
                 .refuse("members are those of an account")
                 .hinted("write `account(any member(…))`".to_owned())),
@@ -210,7 +214,7 @@ impl Check {
             self.at("name", |check| check.event_name(name, pattern.kind))?;
         }
         if let Some(filter) = &pattern.filter {
-            self.at("where", |check| check.condition(filter, Stand::Event, depth + 1))?;
+            self.at("where", |check| check.condition(filter, Stand::Where, depth + 1))?;
         }
         self.at("window", |check| match (&pattern.window, windows) {
             (window, Windows::Own) => check.window(window),
@@ -292,28 +296,20 @@ impl Check {
     fn operand(&mut self, operand: &Operand, stand: Stand, depth: usize) -> Checked {
         match (operand, stand) {
             (Operand::Trait(_), Stand::Profile | Stand::Account | Stand::Member) => Ok(()),
-            (Operand::Trait(path), Stand::Event) => Err(self
-                .refuse("a condition about an event looks at that event alone, not at traits")
-                .hinted(format!("traits in the event are `field(\"traits.{path}\")`"))),
+            (Operand::Trait(path), Stand::Where | Stand::Event) => Err(self.no_traits_here(path, stand)),
             (Operand::Computed(key), Stand::Profile | Stand::Member) => {
                 self.at("computed", |check| check.key(key))
             }
             (Operand::Aggregate(aggregate), Stand::Profile | Stand::Member) => {
                 self.at("aggregate", |check| check.aggregate(aggregate, depth))
             }
-            (Operand::Computed(_) | Operand::Aggregate(_), Stand::Event) => Err(self.of_event_only()),
+            (Operand::Computed(_) | Operand::Aggregate(_), Stand::Where | Stand::Event) => {
+                Err(self.of_event_only())
+            }
             (Operand::Computed(_) | Operand::Aggregate(_), Stand::Account) => Err(self
                 .refuse("nothing is computed for an account")
                 .hinted("ask its members: `any member(…)`".to_owned())),
-            (Operand::Field(_), Stand::Event) => Ok(()),
-            (Operand::Field(path), Stand::Profile | Stand::Account | Stand::Member) => {
-                let head = path.head();
-                Err(self
-                    .refuse(format!("`{head}` is a field of events: it stands in a `where` only"))
-                    .hinted(
-                        "write `event(\"…\") where …`; what holds of the profile is `traits.…`".to_owned(),
-                    ))
-            }
+            (Operand::Field(path), _) => self.field(path, stand),
         }
     }
 }

@@ -32,6 +32,28 @@ pub enum Condition {
     Members(Members),
 }
 
+impl Condition {
+    /// Calls `look` with every field of events that it compares, those in patterns of events left out.
+    pub fn each_field<'a>(&'a self, look: &mut impl FnMut(&'a FieldPath)) {
+        match self {
+            Self::All(conditions) | Self::Any(conditions) => {
+                conditions.iter().for_each(|condition| condition.each_field(look));
+            }
+            Self::Not(condition) | Self::Account(condition) => condition.each_field(look),
+            Self::Members(members) => members.condition.each_field(look),
+            Self::Compare(comparison) => {
+                if let Operand::Field(path) = &comparison.left {
+                    look(path);
+                }
+                if let Right::Operand(Operand::Field(path)) = &comparison.right {
+                    look(path);
+                }
+            }
+            Self::Performed(_) | Self::Sequence(_) | Self::Audience(_) => {}
+        }
+    }
+}
+
 /// How many members have to fulfil a condition, and which one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

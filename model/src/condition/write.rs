@@ -114,9 +114,7 @@ impl Display for Operand {
             Self::Trait(path) => write!(out, "trait({})", Quoted(&path.to_string())),
             Self::Computed(key) if is_name(key) => write!(out, "computed.{key}"),
             Self::Computed(key) => write!(out, "computed({})", Quoted(key)),
-            Self::Field(path) if words::is_event_field(path.head()) && is_plain(path) => {
-                write!(out, "{path}")
-            }
+            Self::Field(path) if is_plain(path) && is_unquoted(path.head()) => write!(out, "{path}"),
             Self::Field(path) => write!(out, "field({})", Quoted(&path.to_string())),
             Self::Aggregate(aggregate) => aggregate.fmt(out),
         }
@@ -230,6 +228,11 @@ impl Display for Quoted<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         out.write_str(&serde_json::Value::from(self.0).to_string())
     }
+}
+
+/// Whether a field of an event that begins so is compared without quotes.
+fn is_unquoted(head: &str) -> bool {
+    words::is_event_field(head) || head == words::PROFILE
 }
 
 fn is_name(name: &str) -> bool {

@@ -37,7 +37,8 @@ fn only_booleans_are_preferences() {
         ("true", vec![]),
         (r#"{"ad":false,"ad":true}"#, vec![("ad", true, 5)]),
         (r#"{"ad":true,"ad":"x"}"#, vec![]),
-        (r#"{"":true}"#, vec![("", true, 5)]),
+        (r#"{"":true}"#, vec![]),
+        (r#"{"":false,"ad":true}"#, vec![("ad", true, 5)]),
     ];
     for (preferences, want) in cases {
         let payload = format!(
@@ -83,6 +84,47 @@ fn the_newest_preference_of_an_id_counts_and_a_refusal_of_any_id_wins() {
 }
 
 #[test]
+fn empty_preferences_refuse_everything_until_an_id_grants_it() {
+    let (grant, refusal, all) = (json!({"ad": true}), json!({"ad": false}), json!({}));
+    let (user, device, other) = (Some("u"), Some("x"), Some("y"));
+    // (what it shows, events by time, what is said about `ad`, and about another category)
+    let cases = [
+        ("never named", vec![(1, user, None, &all)], Some(false), Some(false)),
+        (
+            "refused after a grant",
+            vec![(1, user, None, &grant), (2, user, None, &all)],
+            Some(false),
+            Some(false),
+        ),
+        ("granted after that", vec![(1, user, None, &all), (2, user, None, &grant)], Some(true), Some(false)),
+        ("late", vec![(2, user, None, &grant), (1, user, None, &all)], Some(true), Some(false)),
+        ("at one time", vec![(2, user, None, &grant), (2, user, None, &all)], Some(false), Some(false)),
+        (
+            "a device of its own",
+            vec![(1, None, device, &all), (2, user, other, &grant)],
+            Some(false),
+            Some(false),
+        ),
+        ("signed in", vec![(1, None, device, &all), (2, user, device, &grant)], Some(true), Some(false)),
+        ("both", vec![(1, user, None, &refusal), (2, user, None, &all)], Some(false), Some(false)),
+        ("nothing", vec![], None, None),
+        ("only another", vec![(1, user, None, &grant)], Some(true), None),
+    ];
+    for (name, events, ad, mail) in cases {
+        let mut consent = Consent::default();
+        for (at, user, device, preferences) in &events {
+            fold(&mut consent, *at, &stored(*user, *device, preferences));
+        }
+        assert_eq!((consent.says("ad"), consent.says("mail")), (ad, mail), "{name}");
+        let named = events.iter().any(|(.., preferences)| **preferences != all);
+        let current: Vec<_> =
+            shown(&consent).into_iter().map(|(name, granted, _)| (name, Some(granted))).collect();
+        assert_eq!(current, if named { vec![("ad", ad)] } else { vec![] }, "{name}");
+        assert_eq!(consent.is_empty(), events.is_empty(), "{name}");
+    }
+}
+
+#[test]
 fn limits_leave_what_was_refused() {
     let mut consent = Consent::default();
     let refused_at = 7;
@@ -99,6 +141,8 @@ fn limits_leave_what_was_refused() {
         for name in &order {
             fold(&mut consent, 1, &stored(Some("u"), None, &json!({name.as_str(): true})));
         }
+        // That everything was refused takes the place of no category.
+        fold(&mut consent, 0, &stored(Some("v"), None, &json!({})));
         let kept: Vec<&str> = consent.current().map(|(name, _)| name).collect();
         assert_eq!(kept, names[..CATEGORIES_MAX].iter().map(String::as_str).collect::<Vec<_>>());
     }
@@ -110,36 +154,88 @@ fn limits_leave_what_was_refused() {
 
 proptest! {
     /// Whatever the order, the repetition and the fragments that events came by: the same counts. An event may also be
-    /// folded into the merge.
+    /// folded into the merge. What counts is what a plain reading of the events says.
     #[test]
     fn order_repetition_and_fragments_make_no_difference(
-        events in proptest::collection::vec(
-            (0..6i64, proptest::option::of(0..2u8), 0..3u8, "[ab]", any::<bool>()), 1..20,
-        ),
+        events in proptest::collection::vec(said(), 1..20),
         order in proptest::collection::vec(any::<prop::sample::Index>(), 0..40),
     ) {
-        let event = |(at, user, device, category, granted): &(i64, Option<u8>, u8, String, bool)| {
-            let (user, device) = (user.map(|user| format!("u{user}")), format!("x{device}"));
-            let preferences = json!({category.as_str(): granted});
-            (*at, stored(user.as_deref(), Some(&device), &preferences))
-        };
         let mut straight = Consent::default();
         for one in &events {
-            let (at, payload) = event(one);
-            fold(&mut straight, at, &payload);
+            fold(&mut straight, one.at, &one.payload());
         }
         // Two fragments and their merge, with repeats and in another order; the last events go into the merge.
         let mut fragments = [Consent::default(), Consent::default()];
         for index in &order {
-            let (at, payload) = event(index.get(&events));
-            fold(&mut fragments[usize::from(at % 2 == 0)], at, &payload);
+            let one = index.get(&events);
+            fold(&mut fragments[usize::from(one.at % 2 == 0)], one.at, &one.payload());
         }
         let [mut merged, other] = fragments;
         merged.merge(&other);
         for one in events.iter().rev() {
-            let (at, payload) = event(one);
-            fold(&mut merged, at, &payload);
+            fold(&mut merged, one.at, &one.payload());
         }
-        prop_assert_eq!(merged, straight);
+        prop_assert_eq!(&merged, &straight);
+        for category in ["a", "b", "c"] {
+            prop_assert_eq!(straight.says(category), plainly(&events, category), "{}", category);
+        }
+        for (category, value) in straight.current() {
+            prop_assert_eq!(Some(value.granted), straight.says(category));
+        }
     }
+}
+
+/// What somebody said once.
+#[derive(Debug)]
+struct Said {
+    at: i64,
+    user: Option<u8>,
+    device: u8,
+    /// A category and whether it is granted; without one, everything is refused.
+    preference: Option<(String, bool)>,
+}
+
+impl Said {
+    fn ids(&self) -> Vec<String> {
+        self.user.map(|user| format!("u{user}")).into_iter().chain([format!("x{}", self.device)]).collect()
+    }
+
+    fn payload(&self) -> Vec<u8> {
+        let (user, device) = (self.user.map(|user| format!("u{user}")), format!("x{}", self.device));
+        let preferences = match &self.preference {
+            Some((category, granted)) => json!({category.as_str(): granted}),
+            None => json!({}),
+        };
+        stored(user.as_deref(), Some(&device), &preferences)
+    }
+
+    /// What it says about a category.
+    fn about(&self, category: &str) -> Option<bool> {
+        match &self.preference {
+            Some((name, granted)) => (name == category).then_some(*granted),
+            None => Some(false),
+        }
+    }
+}
+
+fn said() -> impl Strategy<Value = Said> {
+    let preference = prop_oneof![
+        4 => ("[ab]", any::<bool>()).prop_map(Some),
+        1 => Just(None),
+    ];
+    (0..6i64, proptest::option::of(0..2u8), 0..3u8, preference)
+        .prop_map(|(at, user, device, preference)| Said { at, user, device, preference })
+}
+
+/// Of each id what was said last, a refusal being later at the same time; any refusal of those counts.
+fn plainly(events: &[Said], category: &str) -> Option<bool> {
+    let mut newest: BTreeMap<String, (i64, bool)> = BTreeMap::new();
+    for one in events {
+        let Some(granted) = one.about(category) else { continue };
+        for id in one.ids() {
+            let known = newest.entry(id).or_insert((one.at, !granted));
+            *known = (*known).max((one.at, !granted));
+        }
+    }
+    newest.values().map(|(_, is_refused)| !is_refused).reduce(|one, other| one && other)
 }

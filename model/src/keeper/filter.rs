@@ -13,17 +13,27 @@ pub struct EventFields<'a> {
     event: &'a EventView<'a>,
     /// What most conditions look into, taken apart once.
     properties: OnceCell<Option<Members<'a>>>,
+    /// What stands under the name `profile`, as a JSON object, whatever the event has there.
+    profile: Option<&'a str>,
 }
 
 impl<'a> EventFields<'a> {
     /// Those of an event.
     pub fn new(event: &'a EventView<'a>) -> Self {
-        Self { event, properties: OnceCell::new() }
+        Self { event, properties: OnceCell::new(), profile: None }
+    }
+
+    /// Those of an event, with a JSON object that says whose it is under the name `profile`.
+    pub fn with_profile(event: &'a EventView<'a>, profile: &'a str) -> Self {
+        Self { profile: Some(profile), ..Self::new(event) }
     }
 
     /// What stands at a path.
     pub fn get(&self, path: &FieldPath) -> Datum {
         let names = path.rest();
+        if let (Some(profile), "profile") = (self.profile, path.head()) {
+            return Datum::at(profile, names);
+        }
         if path.head() == "properties"
             && let Some((name, rest)) = names.split_first()
         {

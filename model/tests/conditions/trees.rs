@@ -182,7 +182,7 @@ fn open_rest(stand: Stand) -> BoxedStrategy<(Operator, Right)> {
     let operand = || open_operand(stand).prop_map(Right::Operand);
     let compared = [&EQUALITIES[..], &ORDERS[..], &[Operator::BeforeDate, Operator::StartsWith]].concat();
     let listed = [Operator::OneOf, Operator::NoneOf, Operator::ContainsAny, Operator::Contains];
-    prop_oneof![
+    let always = prop_oneof![
         (select(EQUALITIES.to_vec()), literal().prop_map(Right::Value)),
         (select(ORDERS.to_vec()), ordered.prop_map(Right::Value)),
         (select(vec![Operator::OneOf, Operator::NoneOf]), vec(literal(), 1..5).prop_map(Right::Values)),
@@ -194,12 +194,16 @@ fn open_rest(stand: Stand) -> BoxedStrategy<(Operator, Right)> {
         ),
         (Just(Operator::Matches), patterns.prop_map(text)),
         (select(vec![Operator::BeforeDate, Operator::AfterDate]), dates.prop_map(text)),
-        (select(AROUND_NOW.to_vec()), span().prop_map(Right::Span)),
         (select(vec![Operator::Exists, Operator::Absent]), Just(Right::Nothing)),
         (select(compared), operand()),
         (select(listed.to_vec()), operand()),
-    ]
-    .boxed()
+    ];
+    let around_now = (select(AROUND_NOW.to_vec()), span().prop_map(Right::Span));
+    match stand {
+        // An event does not depend on the present.
+        Stand::Event => always.boxed(),
+        Stand::Profile | Stand::Account | Stand::Member => prop_oneof![10 => always, 1 => around_now].boxed(),
+    }
 }
 
 fn number_rest(functions: &'static [Function]) -> BoxedStrategy<(Operator, Right)> {
@@ -302,6 +306,7 @@ pub(crate) fn words() -> impl Strategy<Value = String> {
         "traits.order",
         "computed.b",
         "properties.x",
+        "profile.traits.a",
         "event",
         "name",
         "field(\"a b\")",

@@ -141,6 +141,7 @@ impl AudienceTold<'_> {
             received_at: self.at,
             event_time: self.at,
             kind,
+            carried: tributary_model::activation::Carried::default(),
         };
         Activation { header, event }
     }

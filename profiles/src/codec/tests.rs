@@ -223,6 +223,7 @@ fn what_is_written_of_definitions_is_read_back() {
     let account = Account { fragment: fragment.clone(), members: 300, ..Account::default() };
     let values = [
         Value::Definitions(Arc::new(definitions)),
+        Value::Needs(Arc::new(Needs { traits: ["plan".into()].into(), ..Needs::default() })),
         Value::Fragment(Arc::new(fragment)),
         Value::Account(Arc::new(account)),
         Value::AccountMember,

@@ -92,6 +92,7 @@ pub(super) fn decode(tag: Tag, bytes: &[u8]) -> Result<Value, CodecError> {
         | Tag::Definitions
         | Tag::History
         | Tag::Member
+        | Tag::Needs
         | Tag::Partition
         | Tag::RefusedBy
         | Tag::Search

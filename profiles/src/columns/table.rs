@@ -286,6 +286,7 @@ impl Table {
             | Tag::Checkpoint
             | Tag::Edge
             | Tag::History
+            | Tag::Needs
             | Tag::Node
             | Tag::RefusedBy
             | Tag::Refusal

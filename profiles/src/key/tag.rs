@@ -21,6 +21,8 @@ pub enum Tag {
     History,
     /// That a profile is in an audience.
     Member,
+    /// What destinations name of profiles: activations carry that.
+    Needs,
     /// A node of the identity graph.
     Node,
     /// Sets of identifiers that a person parted.
@@ -47,7 +49,7 @@ pub enum Tag {
 
 impl Tag {
     /// Every tag.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Account,
         Self::AccountMember,
         Self::Alarm,
@@ -57,6 +59,7 @@ impl Tag {
         Self::Fragment,
         Self::History,
         Self::Member,
+        Self::Needs,
         Self::Node,
         Self::Partition,
         Self::Profile,
@@ -84,6 +87,7 @@ impl Tag {
             Self::Edge => b'e',
             Self::Fragment => b'f',
             Self::History => b'h',
+            Self::Needs => b'i',
             Self::Member => b'm',
             Self::Node => b'n',
             Self::Profile => b'p',

@@ -17,6 +17,7 @@
 //! ([`Applied::Rebuild`]), and is told when it is done.
 
 mod accounts;
+mod carry;
 mod commands;
 mod evaluate;
 mod events;
@@ -40,6 +41,7 @@ use crate::alarms::Alarms;
 use crate::codec::{Checkpoint, WorkspaceState};
 use crate::graph::{GraphError, WriteGraph};
 use crate::metrics;
+use crate::needs::Needs;
 use crate::rebuild::RebuildReport;
 use crate::resolved::ResolutionCache;
 use crate::state::{State, Views};
@@ -130,6 +132,8 @@ pub struct Machine {
     knows_workspaces: bool,
     /// Accounts that the present record's evaluation has looked at. Nothing of them changes after that began.
     loaded: LoadedAccounts,
+    /// What destinations name of profiles, as far as it was asked for.
+    needs: FxHashMap<WorkspaceId, Arc<Needs>>,
     /// How many activations the batch had before the present record.
     told_before: usize,
     /// The source of the present record.
@@ -169,6 +173,7 @@ impl Machine {
             stirred: BTreeSet::new(),
             knows_workspaces: false,
             loaded: LoadedAccounts::default(),
+            needs: FxHashMap::default(),
             told_before: 0,
             source: SourceId(0),
         }
@@ -214,6 +219,7 @@ impl Machine {
                 Applied::Done
             }
         };
+        self.carry(record.envelope.workspace)?;
         if applied == Applied::Done {
             self.checkpoint.next = sequence + 1;
         }
@@ -275,6 +281,7 @@ impl Machine {
             .map_err(|why| ProjectError::Record(sequence, why.into()))?;
         // A version that was already in force may be recorded again after a crash.
         if !workspace.deleted && document.version > workspace.version {
+            self.take_needs(id, &document)?;
             self.define(sequence, id, Defined::of(&document), &workspace)?;
             let is_other = *workspace.rules != document.identity;
             let workspace = Arc::make_mut(&mut workspace);
@@ -312,6 +319,7 @@ impl Machine {
         }
         self.resolved.clear();
         self.known.remove(&id);
+        self.needs.remove(&id);
         self.horizons.remove(&id);
         self.stirred.insert(id);
         self.alarms.forget(id);

@@ -27,6 +27,7 @@ pub(super) fn of_event(
             received_at: evidence.received_at,
             event_time: evidence.event_time,
             kind: ActivationKind::Event,
+            carried: tributary_model::activation::Carried::default(),
         },
         event: record.payload.clone(),
     }
@@ -124,6 +125,7 @@ fn told(
             received_at: at,
             event_time: at,
             kind,
+            carried: tributary_model::activation::Carried::default(),
         },
         event: event.into(),
     }

@@ -1,5 +1,6 @@
 //! Audiences by hand: who enters and leaves when, what is told of it; and that restarts change nothing.
 
+mod carried;
 mod driver;
 mod lost;
 mod restarts;

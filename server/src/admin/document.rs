@@ -6,12 +6,11 @@ use std::str::FromStr;
 use tributary_model::ErrorCode;
 
 use super::audiences::{Parts, replace_all};
-use super::dto::{
-    DestinationNew, DestinationPatch, DestinationPut, DocumentPut, SourceNew, SourcePatch, SourcePut,
-};
+use super::destinations::bodies::{DestinationNew, DestinationPut};
+use super::destinations::check_references;
+use super::dto::{DocumentPut, SourceNew, SourcePatch, SourcePut};
 use super::edit::{Editor, invalid};
 use super::identity;
-use super::settings::Unsent;
 use crate::workspaces::{Draft, Refusal};
 
 /// Whether the caller may give a workspace another name.
@@ -33,6 +32,7 @@ pub(super) fn replace(
     if put.id.is_some_and(|id| id != draft.workspace.id.to_string()) {
         return Err(invalid(format!("`id`: the token belongs to workspace {}", draft.workspace.id)));
     }
+    let before = draft.workspace.clone();
     if let Some(written) = put.identity {
         draft.workspace.identity = identity::checked(written, "identity")?;
     }
@@ -62,43 +62,27 @@ pub(super) fn replace(
         };
         done.map_err(|refusal| within("sources", index, refusal))?;
     }
-    for (index, (put, id)) in put.destinations.into_iter().zip(destinations).enumerate() {
-        let done = match id {
-            Some(id) => put_destination(editor, draft, id, put),
-            None => {
-                let DestinationPut { definition, name, enabled, settings, .. } = put;
-                let new = DestinationNew { definition, name, enabled, settings };
-                editor.create_destination(draft, new).map(drop)
-            }
-        };
-        done.map_err(|refusal| within("destinations", index, refusal))?;
-    }
     let parts = Parts {
         computed_traits: put.computed_traits,
         audiences: put.audiences,
         trait_rules: put.trait_rules,
     };
     replace_all(draft, parts)?;
+    // After the audiences, which they may ask for.
+    for (index, (put, id)) in put.destinations.into_iter().zip(destinations).enumerate() {
+        let done = match id {
+            Some(id) => editor.put_destination(draft, id, put),
+            None => editor.create_destination(draft, new_of(put)).map(drop),
+        };
+        done.map_err(|refusal| within("destinations", index, refusal))?;
+    }
+    check_references(&before, &draft.workspace)?;
     Ok("workspace replaced as a document".to_owned())
 }
 
-fn put_destination(
-    editor: &Editor,
-    draft: &mut Draft,
-    id: tributary_model::DestinationId,
-    put: DestinationPut,
-) -> Result<(), Refusal> {
-    let known = draft.workspace.destination(id).map(|destination| destination.definition.as_str());
-    if known != Some(put.definition.as_str()) {
-        return Err(invalid("`definition` can't be changed; create another destination"));
-    }
-    let patch = DestinationPatch {
-        name: Some(put.name),
-        enabled: put.enabled,
-        resume: None,
-        settings: Some(put.settings),
-    };
-    editor.patch_destination(draft, id, patch, Unsent::Dropped)
+fn new_of(put: DestinationPut) -> DestinationNew {
+    let DestinationPut { definition, name, enabled, settings, mappings, filters, consent, .. } = put;
+    DestinationNew { definition, name, enabled, settings, mappings: mappings.flatten(), filters, consent }
 }
 
 /// Reads the ids of entries: each known, and none twice.

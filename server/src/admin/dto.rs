@@ -1,18 +1,19 @@
-//! Bodies of the admin API: what is shown, and what is taken. Unknown members are refused.
+//! Bodies of the admin API: what is shown, and what is taken. Unknown members are refused. Those of destinations,
+//! audiences and identity rules are beside these.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tributary_model::Workspace;
 use tributary_model::identity_rules::WrittenRules;
-use tributary_model::workspace::{ApiToken, Destination, IdentityRules, Scope, Source};
+use tributary_model::workspace::{ApiToken, IdentityRules, Scope, Source};
 use utoipa::ToSchema;
 
 use super::audiences::bodies::{
     AudienceDefinition, AudiencePut, ComputedTraitDefinition, ComputedTraitPut, TraitRulesBody,
 };
 use super::audiences::shown_trait_rules;
+use super::destinations::bodies::{DestinationBody, DestinationPut};
 use super::identity::RulesBody;
-use super::settings;
 use crate::workspaces::{Author, Credentials, VersionInfo};
 
 /// A list that is shown whole.
@@ -100,88 +101,6 @@ pub struct SourcePatch {
     pub write_key: Option<String>,
     /// Whether its events are taken.
     pub enabled: Option<bool>,
-}
-
-/// A destination.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct DestinationView {
-    /// Its id.
-    #[schema(example = "dst_3")]
-    pub id: String,
-    /// The name of its definition.
-    #[schema(example = "webhook")]
-    pub definition: String,
-    /// A name for people.
-    pub name: String,
-    /// On or off. Off parks it.
-    pub enabled: bool,
-    /// The values of its settings; secrets are masked.
-    #[schema(value_type = Object)]
-    pub settings: Map<String, Value>,
-    /// When it was created.
-    #[schema(format = DateTime)]
-    pub created_at: String,
-    /// The workspace version that created it: it gets the events accepted after that.
-    pub created_version: u64,
-    /// The workspace version that last resumed it from now: what was accepted before that is passed over.
-    pub resumed_version: Option<u64>,
-}
-
-impl DestinationView {
-    pub(super) fn of(destination: &Destination) -> Self {
-        Self {
-            id: destination.id.to_string(),
-            definition: destination.definition.clone(),
-            name: destination.name.clone(),
-            enabled: destination.enabled,
-            settings: settings::shown(&destination.settings),
-            created_at: destination.created_at.to_string(),
-            created_version: destination.created_version,
-            resumed_version: destination.resumed_version,
-        }
-    }
-}
-
-/// A new destination.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DestinationNew {
-    /// The name of its definition.
-    #[schema(example = "webhook")]
-    pub definition: String,
-    /// A name for people.
-    pub name: String,
-    /// On or off; on where nothing is said.
-    pub enabled: Option<bool>,
-    /// The values of its settings.
-    #[serde(default)]
-    #[schema(value_type = Object, example = json!({"url": "https://example.com/hook", "secret": "whsec_…"}))]
-    pub settings: Map<String, Value>,
-}
-
-/// Where a destination goes on when it is switched on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Resume {
-    /// Where it was parked: nothing is lost.
-    Parked,
-    /// With events accepted from now on: what waited is passed over, and counted as such.
-    Now,
-}
-
-/// A change of a destination; what is not given stays.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DestinationPatch {
-    /// A name for people.
-    pub name: Option<String>,
-    /// On or off.
-    pub enabled: Option<bool>,
-    /// Where it goes on; only with `"enabled": true`. Where nothing is said, it goes on where it was parked.
-    pub resume: Option<Resume>,
-    /// Values of settings. Those not given stay, a null removes one, a masked secret keeps its value.
-    #[schema(value_type = Option<Object>)]
-    pub settings: Option<Map<String, Value>>,
 }
 
 /// An API token.
@@ -315,7 +234,7 @@ pub struct Document {
     /// Its sources, by id.
     pub sources: Vec<SourceView>,
     /// Its destinations, by id.
-    pub destinations: Vec<DestinationView>,
+    pub destinations: Vec<DestinationBody>,
     /// How events are resolved to profiles.
     #[schema(value_type = RulesBody)]
     pub identity: IdentityRules,
@@ -332,7 +251,7 @@ impl Document {
         Self {
             view: WorkspaceView::of(workspace),
             sources: workspace.sources.iter().map(SourceView::of).collect(),
-            destinations: workspace.destinations.iter().map(DestinationView::of).collect(),
+            destinations: workspace.destinations.iter().map(DestinationBody::of).collect(),
             identity: workspace.identity.clone(),
             computed_traits: workspace.computed_traits.iter().map(ComputedTraitDefinition::of).collect(),
             audiences: workspace.audiences.iter().map(AudienceDefinition::of).collect(),
@@ -384,33 +303,6 @@ pub struct SourcePut {
     /// Shown only.
     #[schema(value_type = Option<String>)]
     pub created_at: Option<Value>,
-}
-
-/// A destination as it shall be.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DestinationPut {
-    /// The id of a destination that is there; a destination is created without one.
-    pub id: Option<String>,
-    /// The name of its definition. It can't be changed.
-    pub definition: String,
-    /// A name for people.
-    pub name: String,
-    /// On or off; as it is, or on, where nothing is said. Switched on, it goes on where it was parked.
-    pub enabled: Option<bool>,
-    /// The values of all its settings. A masked secret keeps its value.
-    #[serde(default)]
-    #[schema(value_type = Object)]
-    pub settings: Map<String, Value>,
-    /// Shown only.
-    #[schema(value_type = Option<String>)]
-    pub created_at: Option<Value>,
-    /// Shown only.
-    #[schema(value_type = Option<u64>)]
-    pub created_version: Option<Value>,
-    /// Shown only.
-    #[schema(value_type = Option<u64>)]
-    pub resumed_version: Option<Value>,
 }
 
 /// A row of a workspace's history.

@@ -1,14 +1,14 @@
-//! The changes themselves: functions over the draft of a workspace, used by single routes and by the document.
+//! The changes themselves: functions over the draft of a workspace, used by single routes and by the document. Those of
+//! destinations and of audiences are beside those.
 
-use tributary_model::workspace::{Destination, Source};
-use tributary_model::{DestinationId, ErrorCode, SourceId, WorkspaceId};
+use tributary_model::workspace::Source;
+use tributary_model::{ErrorCode, SourceId};
 
-use super::dto::{DestinationNew, DestinationPatch, Resume, SourceNew, SourcePatch};
-use super::settings::{self, Stored, Unsent};
+use super::dto::{SourceNew, SourcePatch};
 use crate::config::AdminSettings;
 use crate::credentials;
 use crate::seal::SealingKey;
-use crate::workspaces::{Draft, Refusal};
+use crate::workspaces::{Draft, Fault, Refusal};
 
 /// The longest name for people, in characters.
 const NAME_CHARS_MAX: usize = 200;
@@ -24,15 +24,27 @@ pub(super) fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::new(ErrorCode::InvalidRequest, message)
 }
 
+/// The refusal of a member of what was sent; `message` follows its name.
+pub(super) fn invalid_at(place: &str, message: &str) -> Refusal {
+    let fault = Fault { place: place.to_owned(), at: None, hint: None };
+    invalid(format!("`{place}`{message}")).at(fault)
+}
+
 /// Whether a text can be a name for people.
 pub(super) fn check_name(name: &str) -> Result<(), Refusal> {
+    check_name_at("name", name)
+}
+
+/// Whether a text that stands at a place can be a name for people.
+pub(super) fn check_name_at(place: &str, name: &str) -> Result<(), Refusal> {
     let fits = !name.trim().is_empty()
         && name.chars().count() <= NAME_CHARS_MAX
         && !name.chars().any(char::is_control);
     if fits {
         return Ok(());
     }
-    Err(invalid(format!("`name`: give 1 to {NAME_CHARS_MAX} characters, none of them a control character")))
+    let advice = format!(": give 1 to {NAME_CHARS_MAX} characters, none of them a control character");
+    Err(invalid_at(place, &advice))
 }
 
 /// A limit on how many there may be.
@@ -79,60 +91,6 @@ impl Editor {
             source.write_key = write_key;
         }
         source.enabled = patch.enabled.unwrap_or(source.enabled);
-        Ok(())
-    }
-
-    pub(super) fn create_destination(
-        &self,
-        draft: &mut Draft,
-        new: DestinationNew,
-    ) -> Result<DestinationId, Refusal> {
-        check_name(&new.name)?;
-        check_room("destinations", draft.workspace.destinations.len(), self.limits.destinations_max)?;
-        let definition = settings::definition(&new.definition)?;
-        let id = DestinationId(draft.take_id());
-        let place = (draft.workspace.id, id);
-        let stored =
-            settings::merge(&self.sealing, definition, place, &Stored::new(), new.settings, Unsent::Dropped)?;
-        draft.workspace.destinations.push(Destination {
-            id,
-            definition: new.definition,
-            name: new.name,
-            enabled: new.enabled.unwrap_or(true),
-            settings: stored,
-            created_at: draft.at,
-            created_version: draft.workspace.version,
-            resumed_version: None,
-        });
-        Ok(id)
-    }
-
-    pub(super) fn patch_destination(
-        &self,
-        draft: &mut Draft,
-        id: DestinationId,
-        patch: DestinationPatch,
-        unsent: Unsent,
-    ) -> Result<(), Refusal> {
-        if patch.resume.is_some() && patch.enabled != Some(true) {
-            return Err(invalid("`resume` goes with `\"enabled\": true` only"));
-        }
-        let (workspace, version): (WorkspaceId, u64) = (draft.workspace.id, draft.workspace.version);
-        let destination = draft.workspace.destinations.iter_mut().find(|destination| destination.id == id);
-        let destination = destination.ok_or_else(|| gone("destination", id))?;
-        if let Some(name) = patch.name {
-            check_name(&name)?;
-            destination.name = name;
-        }
-        if let Some(sent) = patch.settings {
-            let definition = settings::definition(&destination.definition)?;
-            let (place, known) = ((workspace, id), &destination.settings);
-            destination.settings = settings::merge(&self.sealing, definition, place, known, sent, unsent)?;
-        }
-        destination.enabled = patch.enabled.unwrap_or(destination.enabled);
-        if patch.resume == Some(Resume::Now) {
-            destination.resumed_version = Some(version);
-        }
         Ok(())
     }
 }

@@ -5,7 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tributary_model::Timestamp;
 use tributary_model::identity_rules::{RulesError, WrittenRules};
 use tributary_model::workspace::IdentityRules;
 use utoipa::ToSchema;
@@ -13,6 +12,7 @@ use utoipa::ToSchema;
 use super::edit::invalid;
 use super::error::ApiError;
 use super::outside::PreviewOrder;
+use super::request;
 use crate::workspaces::Refusal;
 
 /// How long a request waits for a preview or a rebuild before it is answered with 202, in seconds.
@@ -171,10 +171,7 @@ impl PreviewNew {
     /// If the rules can't work, or a time can't be read.
     pub(super) fn order(self) -> Result<PreviewOrder, ApiError> {
         let rules = checked(self.rules, "rules")?;
-        let (from, until) = (time("from", self.from)?, time("until", self.until)?);
-        if from.zip(until).is_some_and(|(from, until)| from >= until) {
-            return Err(ApiError::invalid("`until` has to be later than `from`"));
-        }
+        let (from, until) = request::span(self.from, self.until)?;
         Ok(PreviewOrder { rules, from, until })
     }
 }
@@ -188,12 +185,6 @@ pub(super) fn wait_seconds(asked: Option<u64>) -> Result<u64, ApiError> {
         seconds @ 0..=WAIT_SECONDS_MAX => Ok(seconds),
         other => Err(ApiError::invalid(format!("`wait_seconds` is {other}; give 0 to {WAIT_SECONDS_MAX}"))),
     }
-}
-
-fn time(member: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiError> {
-    let Some(text) = text else { return Ok(None) };
-    let advice = || ApiError::invalid(format!("`{member}`: give a time such as 2026-11-20T10:00:00Z"));
-    Timestamp::parse(&text).map(Some).ok_or_else(advice)
 }
 
 /// A preview that goes on.

@@ -1,6 +1,6 @@
-//! The admin API under `/admin/v1`: sources, destinations, tokens, workspaces, the workspace as one document,
-//! its history, identity rules with their previews and rebuilds, audiences, computed traits, rules of traits, people,
-//! exports, alarms, rejects, dead letters, snapshots.
+//! The admin API under `/admin/v1`: sources, definitions, destinations with their tries, replays and deliveries, tokens,
+//! workspaces, the workspace as one document, its history, identity rules with their previews and rebuilds, audiences,
+//! computed traits, rules of traits, people, exports, alarms, rejects, dead letters, snapshots.
 //!
 //! A token acts on its own workspace only; the first token may also create, change and delete workspaces. Every
 //! change is a new version of the workspace, durable before it is answered. Secrets are never returned.
@@ -8,6 +8,7 @@
 pub mod audience_preview;
 pub mod audiences;
 pub mod auth;
+pub mod destinations;
 mod document;
 pub mod dto;
 mod edit;

@@ -13,6 +13,9 @@ use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, Response, Respon
 use utoipa::{Modify, OpenApi as _};
 
 use super::error::ErrorBody;
+use super::routes::destinations::{
+    definitions, deliveries, overview, preview as destination_preview, replays, status as destination_status,
+};
 use super::routes::{
     alarms, audience_members, audience_preview, audiences, computed_traits, dead_letters, destinations,
     document as workspace, export, identity_preview, identity_rules, people, rejects, snapshots, sources,
@@ -32,6 +35,12 @@ pub const TOKEN_SCHEME: &str = "token";
         sources::create, sources::list, sources::read, sources::change, sources::delete,
         destinations::create, destinations::list, destinations::read, destinations::change,
         destinations::delete, dead_letters::list,
+        definitions::list, definitions::read,
+        destination_status::all, destination_status::status_of, destination_status::resume,
+        destination_preview::preview, destination_preview::preview_unsaved, destination_preview::test,
+        destination_preview::test_unsaved, destination_preview::delete_person,
+        replays::begin, replays::list, replays::read, replays::cancel,
+        deliveries::of_destination, deliveries::of_all, overview::read,
         tokens::create, tokens::list, tokens::read, tokens::change, tokens::delete,
         workspace::read, workspace::replace, workspace::versions,
         workspaces::create, workspaces::list, workspaces::read, workspaces::change, workspaces::delete,

@@ -13,6 +13,8 @@ use tributary_model::{
 use utoipa::ToSchema;
 
 use super::audience_preview::AudiencePreviews;
+use super::destinations::outside::Destinations;
+use super::destinations::reports::{RequestView, ResponseView};
 use super::error::ApiError;
 use super::exports::Exports;
 use super::identity::{AlarmRow, PreviewReport, Rebuilt};
@@ -90,8 +92,13 @@ pub struct DeadLetterRow {
     pub delivery_id: String,
     /// The message id of the event behind it.
     pub message_id: String,
-    /// Why it was given up.
+    /// The profile that it is about.
+    pub profile_id: Option<String>,
+    /// Why it was given up, in words.
     pub reason: String,
+    /// The stable code of that; `unknown` for those from before reasons had codes.
+    #[schema(example = "bad_request")]
+    pub reason_code: &'static str,
     /// How often it was tried.
     pub attempts: u32,
     /// When it was first tried, if it was.
@@ -103,10 +110,12 @@ pub struct DeadLetterRow {
     /// When it was given up.
     #[schema(format = DateTime)]
     pub given_up_at: String,
-    /// The status of the last response, if there was one.
-    pub response_status: Option<u16>,
-    /// The beginning of the last response's body.
-    pub response_excerpt: String,
+    /// The last request, if there was one.
+    pub request: Option<RequestView>,
+    /// The last response, if there was one.
+    pub response: Option<ResponseView>,
+    /// The id of the replay that sent it again, if one did.
+    pub replay: Option<String>,
     /// The event as stored; `null` if it could not be read any more.
     #[schema(value_type = Object, nullable)]
     pub event: Option<Box<RawValue>>,
@@ -130,6 +139,8 @@ pub struct Outside {
     pub rejects: Arc<dyn Rejects>,
     /// Dead letters.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// Destinations at work.
+    pub destinations: Arc<dyn Destinations>,
     /// Snapshots.
     pub snapshots: Arc<dyn Snapshots>,
     /// Previews of identity rules.
@@ -152,6 +163,7 @@ impl Outside {
     where
         T: Rejects
             + DeadLetters
+            + Destinations
             + Snapshots
             + Previews
             + Graphs
@@ -163,6 +175,7 @@ impl Outside {
         Self {
             rejects: Arc::<T>::clone(part),
             dead_letters: Arc::<T>::clone(part),
+            destinations: Arc::<T>::clone(part),
             snapshots: Arc::<T>::clone(part),
             previews: Arc::<T>::clone(part),
             graphs: Arc::<T>::clone(part),

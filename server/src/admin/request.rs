@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, web};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tributary_model::ErrorCode;
+use tributary_model::{ErrorCode, Timestamp};
 
 use super::error::ApiError;
 
@@ -66,6 +66,31 @@ pub(super) fn no_such(what: &str, id: impl std::fmt::Display) -> ApiError {
     ApiError::not_found(format!("there is no {what} {id}"))
 }
 
+/// Reads a time that is given as a text.
+///
+/// # Errors
+/// If it is none.
+pub(super) fn time(name: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiError> {
+    let Some(text) = text else { return Ok(None) };
+    let advice = || ApiError::invalid(format!("`{name}`: give a time such as 2026-11-20T10:00:00Z"));
+    Timestamp::parse(&text).map(Some).ok_or_else(advice)
+}
+
+/// Reads the ends of a time in which something is looked for.
+///
+/// # Errors
+/// If one is no time, or the time is empty.
+pub(super) fn span(
+    from: Option<String>,
+    until: Option<String>,
+) -> Result<(Option<Timestamp>, Option<Timestamp>), ApiError> {
+    let (from, until) = (time("from", from)?, time("until", until)?);
+    if from.zip(until).is_some_and(|(from, until)| from >= until) {
+        return Err(ApiError::invalid("`until` has to be later than `from`"));
+    }
+    Ok((from, until))
+}
+
 /// Which part of a long list.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,19 +101,27 @@ pub(super) struct Paging {
     pub(super) message_id: Option<String>,
 }
 
-impl Paging {
-    const LIMIT: usize = 20;
-    const LIMIT_MAX: usize = 200;
+const LIMIT: usize = 20;
+const LIMIT_MAX: usize = 200;
 
+/// How many rows, if so many are asked for.
+///
+/// # Errors
+/// If that is not from 1 to 200.
+pub(super) fn limit(asked: Option<usize>) -> Result<usize, ApiError> {
+    match asked.unwrap_or(LIMIT) {
+        limit @ 1..=LIMIT_MAX => Ok(limit),
+        other => Err(ApiError::invalid(format!("`limit` is {other}; give 1 to {LIMIT_MAX}"))),
+    }
+}
+
+impl Paging {
     /// How many rows.
     ///
     /// # Errors
     /// If it is not from 1 to 200.
     pub(super) fn limit(&self) -> Result<usize, ApiError> {
-        match self.limit.unwrap_or(Self::LIMIT) {
-            limit @ 1..=Self::LIMIT_MAX => Ok(limit),
-            other => Err(ApiError::invalid(format!("`limit` is {other}; give 1 to {}", Self::LIMIT_MAX))),
-        }
+        limit(self.limit)
     }
 
     /// Refuses what does not narrow this list.

@@ -4,17 +4,18 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use tributary_destinations::{Definition, RawSettings, registry};
+use tributary_destinations::{RawSettings, SettingKind, SettingsError, Spec, registry};
 use tributary_model::workspace::{Destination, SettingValue};
 use tributary_model::{DestinationId, ErrorCode, WorkspaceId};
 
+use super::edit::{invalid, invalid_at};
 use crate::seal::{Place, SealingKey, UnsealError};
 use crate::workspaces::Refusal;
 
 /// What stands in for a secret. Sent back, it keeps the secret.
 pub const MASK: &str = "********";
 
-/// Settings as stored.
+/// Settings as stored. While a change is made, secrets that were sent stand in the clear.
 pub(super) type Stored = BTreeMap<String, SettingValue>;
 
 /// What becomes of known settings that are not sent.
@@ -27,13 +28,10 @@ pub(super) enum Unsent {
 }
 
 /// The definition of that name.
-pub(super) fn definition(name: &str) -> Result<&'static dyn Definition, Refusal> {
+pub(super) fn definition(name: &str) -> Result<&'static Spec, Refusal> {
     registry::find(name).ok_or_else(|| {
-        let known: Vec<&str> =
-            registry::definitions().iter().map(|definition| definition.spec().name.as_str()).collect();
-        let message =
-            format!("`definition`: there is no definition {name:?}; there are {}", known.join(", "));
-        Refusal::new(ErrorCode::InvalidRequest, message)
+        let known: Vec<&str> = registry::definitions().iter().map(|spec| spec.name.as_str()).collect();
+        invalid(format!("`definition`: there is no definition {name:?}; there are {}", known.join(", ")))
     })
 }
 
@@ -46,7 +44,12 @@ pub fn unsealed(
     workspace: WorkspaceId,
     destination: &Destination,
 ) -> Result<RawSettings, UnsealError> {
-    unseal_all(key, workspace, destination.id, &destination.settings)
+    unseal_all(
+        key,
+        registry::find(&destination.definition),
+        (workspace, destination.id),
+        &destination.settings,
+    )
 }
 
 /// A destination's settings as shown.
@@ -58,15 +61,12 @@ pub(super) fn shown(settings: &Stored) -> Map<String, Value> {
     settings.iter().map(|(name, value)| (name.clone(), show(value))).collect()
 }
 
-/// Puts sent settings over known ones and checks the result with the definition. A null removes a setting, a
-/// masked secret keeps its value.
+/// Puts sent settings over known ones. A null removes a setting, a masked secret keeps its value.
 ///
 /// # Errors
-/// If a setting is unknown, missing or wrong, or a mask is sent where no secret is known.
+/// If a mask is sent where no secret is known.
 pub(super) fn merge(
-    key: &SealingKey,
-    definition: &dyn Definition,
-    (workspace, destination): (WorkspaceId, DestinationId),
+    spec: &Spec,
     known: &Stored,
     sent: Map<String, Value>,
     unsent: Unsent,
@@ -76,10 +76,9 @@ pub(super) fn merge(
         Unsent::Dropped => Stored::new(),
     };
     for (name, value) in sent {
-        let secret = definition.spec().setting(&name).is_some_and(|setting| setting.secret);
         if value.is_null() {
             merged.remove(&name);
-        } else if secret && value == MASK {
+        } else if is_secret(spec, &name) && value == MASK {
             let kept = known.get(&name).ok_or_else(|| {
                 refused(&name, "is masked, but no value is known that it could keep; send the value itself")
             })?;
@@ -88,14 +87,38 @@ pub(super) fn merge(
             merged.insert(name, SettingValue::Plain(value));
         }
     }
-    let raw = unseal_all(key, workspace, destination, &merged).map_err(unopened)?;
-    definition.configure(&raw).map_err(|error| refused(&error.field, &error.message))?;
+    Ok(merged)
+}
+
+/// Merged settings, every secret in the clear.
+///
+/// # Errors
+/// If a known secret does not open any more. It can still be replaced.
+pub(super) fn opened(
+    key: &SealingKey,
+    spec: &Spec,
+    place: (WorkspaceId, DestinationId),
+    merged: &Stored,
+) -> Result<RawSettings, Refusal> {
+    unseal_all(key, Some(spec), place, merged).map_err(unopened)
+}
+
+/// Seals what is secret of merged settings that were checked.
+///
+/// # Errors
+/// If a secret is no text.
+pub(super) fn sealed(
+    key: &SealingKey,
+    spec: &Spec,
+    (workspace, destination): (WorkspaceId, DestinationId),
+    known: &Stored,
+    mut merged: Stored,
+) -> Result<Stored, Refusal> {
     // A known secret that does not open any more can still be replaced.
-    let before = unseal_all(key, workspace, destination, known).unwrap_or_default();
+    let before = unseal_all(key, Some(spec), (workspace, destination), known).unwrap_or_default();
     for (name, value) in &mut merged {
-        let secret = definition.spec().setting(name).is_some_and(|setting| setting.secret);
         let SettingValue::Plain(plain) = &*value else { continue };
-        if !secret {
+        if !is_secret(spec, name) {
             continue;
         }
         // A secret that is sent as it is already must not make another version.
@@ -105,23 +128,53 @@ pub(super) fn merge(
             *value = same.clone();
             continue;
         }
-        let text = plain.as_str().ok_or_else(|| refused(name, "must be text"))?;
-        *value = SettingValue::Sealed(key.seal(Place { workspace, destination, setting: name }, text));
+        let text = match plain.as_str().filter(|_| is_text(spec, name)) {
+            Some(text) => text.to_owned(),
+            None if is_text(spec, name) => return Err(refused(name, "must be text")),
+            None => plain.to_string(),
+        };
+        *value = SettingValue::Sealed(key.seal(Place { workspace, destination, setting: name }, &text));
     }
     Ok(merged)
 }
 
+/// What was wrong with a part of a destination, as an answer: places of settings are their names alone.
+pub(super) fn unusable(error: &SettingsError) -> Refusal {
+    const PARTS: [&str; 6] = ["definition", "actions", "mappings", "filters", "consent", "condition"];
+    let SettingsError { field, message } = error;
+    let part = field.split(['.', '[']).next().unwrap_or_default();
+    let place = if PARTS.contains(&part) { field.clone() } else { format!("settings.{field}") };
+    invalid_at(&place, &format!(" {message}"))
+}
+
+fn is_secret(spec: &Spec, name: &str) -> bool {
+    spec.setting(name).is_some_and(|setting| setting.secret)
+}
+
+/// Whether a setting is a text: others are sealed as JSON. One that no definition knows is taken for a text.
+fn is_text(spec: &Spec, name: &str) -> bool {
+    spec.setting(name).is_none_or(|setting| match setting.kind {
+        SettingKind::Url | SettingKind::Text | SettingKind::Template | SettingKind::Choice => true,
+        SettingKind::Switch | SettingKind::Count | SettingKind::Headers | SettingKind::Activations => false,
+    })
+}
+
 fn unseal_all(
     key: &SealingKey,
-    workspace: WorkspaceId,
-    destination: DestinationId,
+    spec: Option<&Spec>,
+    (workspace, destination): (WorkspaceId, DestinationId),
     settings: &Stored,
 ) -> Result<RawSettings, UnsealError> {
     let unseal = |(name, value): (&String, &SettingValue)| {
         let value = match value {
             SettingValue::Plain(value) => value.clone(),
             SettingValue::Sealed(sealed) => {
-                Value::from(key.open(Place { workspace, destination, setting: name }, sealed)?.expose())
+                let opened = key.open(Place { workspace, destination, setting: name }, sealed)?;
+                match spec {
+                    Some(spec) if !is_text(spec, name) => serde_json::from_str(opened.expose())
+                        .map_err(|_| UnsealError::Damaged(format!("{name} {workspace}/{destination}")))?,
+                    Some(_) | None => Value::from(opened.expose()),
+                }
             }
         };
         Ok::<_, UnsealError>((name.clone(), value))
@@ -130,7 +183,7 @@ fn unseal_all(
 }
 
 fn refused(name: &str, message: &str) -> Refusal {
-    Refusal::new(ErrorCode::InvalidRequest, format!("`settings.{name}` {message}"))
+    invalid_at(&format!("settings.{name}"), &format!(" {message}"))
 }
 
 /// The message names the setting, never its value.

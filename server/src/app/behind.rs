@@ -4,7 +4,7 @@ use super::audience_previews::AudiencePreviews;
 use super::configs;
 use super::logs::Logs;
 use super::previews::Previews;
-use crate::admin::unsealed;
+use crate::admin::{destinations, unsealed};
 use crate::config::Config;
 use crate::keys::Keys;
 use crate::lifecycle::Fatal;
@@ -47,6 +47,7 @@ pub(super) struct Behind {
     engine: OnceLock<Engine>,
     rejects: OnceLock<Arc<RejectLookup>>,
     projector: OnceLock<Projector>,
+    indexes: OnceLock<Arc<Indexes>>,
     reader: Arc<OnceLock<ProfileReader>>,
     desk: Arc<OnceLock<CommandDesk>>,
     previews: Previews,
@@ -85,6 +86,7 @@ impl Behind {
             engine: OnceLock::new(),
             rejects: OnceLock::new(),
             projector: OnceLock::new(),
+            indexes: OnceLock::new(),
             reader: Arc::default(),
             desk: Arc::default(),
             previews,
@@ -141,6 +143,7 @@ impl Behind {
         }
         self.open_engine(runtime, db.clone())?;
         let indexes = Arc::new(Indexes::open(db, configs::indexes(&self.config))?);
+        let _ = self.indexes.set(Arc::clone(&indexes));
         let parts = ProjectorParts {
             events: Arc::clone(&self.logs.events),
             activations: Arc::clone(&self.logs.activations),
@@ -241,15 +244,15 @@ impl Behind {
             let (workspace, destination) = (workspace.id, destination.id);
             tracing::error!(%workspace, %destination, %error, "this destination's secrets can't be opened: it is parked");
         });
+        let is_open = settings.is_ok();
+        let config = destinations::config(workspace, destination, settings.unwrap_or_default());
         DestinationConfig {
-            workspace: workspace.id,
-            id: destination.id,
-            definition: destination.definition.clone(),
-            name: destination.name.clone(),
-            enabled: destination.enabled && settings.is_ok(),
-            settings: settings.unwrap_or_default(),
+            enabled: destination.enabled && is_open,
             starts_after: position(destination.created_version),
             skip_through: destination.resumed_version.map(position),
+            // Those that it asks for: whatever else comes and goes is no change of it.
+            audiences: config.audiences.intersection(&destination.needs.audiences).cloned().collect(),
+            ..config
         }
     }
 
@@ -271,6 +274,14 @@ impl Behind {
 
     pub(super) fn engine(&self) -> Option<&Engine> {
         self.engine.get()
+    }
+
+    pub(super) fn indexes(&self) -> Option<&Indexes> {
+        self.indexes.get().map(|indexes| &**indexes)
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
     }
 
     pub(super) fn rejects(&self) -> Option<&RejectLookup> {

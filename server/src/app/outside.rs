@@ -2,10 +2,12 @@
 
 mod audience_previews;
 mod audiences;
+mod destinations;
 mod exports;
 mod people;
 
 use super::behind::Behind;
+use crate::admin::destinations::reports::{RequestView, ResponseView};
 use crate::admin::identity::{AlarmRow, Rebuilt};
 use crate::admin::outside::{
     DeadLetterRow, DeadLetters, Graphs, OutsideError, PreviewOrder, PreviewState, Previews, RejectRow,
@@ -261,13 +263,16 @@ fn dead_letter_row(letter: DeadLetter) -> DeadLetterRow {
     DeadLetterRow {
         delivery_id: letter.delivery_id,
         message_id: letter.message_id.to_string(),
+        profile_id: letter.profile.map(|id| id.to_string()),
         reason: letter.reason,
+        reason_code: letter.reason_code.name(),
         attempts: letter.attempts,
         first_attempt_at: letter.first_attempt.map(|at| at.to_string()),
         last_attempt_at: letter.last_attempt.map(|at| at.to_string()),
         given_up_at: letter.given_up_at.to_string(),
-        response_status: letter.status,
-        response_excerpt: String::from_utf8_lossy(&letter.response_excerpt).into_owned(),
+        request: letter.request.map(RequestView::of),
+        response: letter.response.map(ResponseView::of),
+        replay: letter.replay.map(|replay| replay.to_string()),
         event: json(&letter.event),
     }
 }

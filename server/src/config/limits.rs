@@ -151,12 +151,28 @@ section! {
     window_bytes_max(window_bytes_max): bytes = 16 * MIB, MIB..=16 * GIB;
     /// Deliveries that may wait to be tried again. When they are that many, reading waits.
     queue_deliveries_max(queue_deliveries_max): count = 10_000, 1..=10_000_000;
+    /// Bytes of the events of deliveries that may wait to be tried again. When they are that many, reading waits.
+    retry_bytes_max(retry_bytes_max): bytes = 64 * MIB, KIB..=64 * GIB;
+    /// How many requests in a row have to fail as in an outage before the destination is paused.
+    outage_failures_min(outage_failures_min): count = 20, 1..=1_000_000;
+    /// Over how many milliseconds at least these requests have to fail.
+    outage_after(outage_after_ms): millis = 30_000, 0..=86_400_000;
+    /// The longest wait, in milliseconds, between two looks at the receiver of a paused destination.
+    probe_max(probe_max_ms): millis = 60_000, 100..=86_400_000;
     /// Bytes of a response's body that are read.
     response_bytes_max(response_bytes_max): bytes = 64 * KIB, KIB..=64 * MIB;
     /// Dead letters that are kept; beyond that the oldest go.
     dead_letters_max(dead_letters_max): count = 100_000, 1..=100_000_000;
     /// Bytes of dead letters that are kept; beyond that the oldest go.
     dead_letter_bytes_max(dead_letter_bytes_max): bytes = GIB, MIB..=1_000 * GIB;
+    /// For how many days attempts are remembered.
+    record_days(record_days): count = 14, 1..=3_660;
+    /// Bytes of attempts that are remembered of one day; further attempts of that day are counted only.
+    record_bytes_max(record_bytes_max): bytes = 256 * MIB, MIB..=1_000 * GIB;
+    /// Of how many deliveries that went well request and response are remembered each second.
+    record_successes_per_second(record_successes_per_second): count = 10, 0..=1_000_000;
+    /// Of how many of a hundred deliveries that went well request and response are remembered beyond that.
+    record_sample_percent(record_sample_percent): percent = 1, 0..=100;
 }
 
 section! {

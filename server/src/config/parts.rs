@@ -13,6 +13,10 @@ fn size(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
+fn small(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
 impl IngestSettings {
     /// The collector's limits.
     pub fn limits(&self) -> IngestLimits {
@@ -25,7 +29,7 @@ impl IngestSettings {
             defaults_bytes_max: size(self.defaults_bytes_max),
             in_flight_bytes_max: size(self.in_flight_bytes_max),
             body_read_timeout: self.body_read_timeout,
-            stream_events_in_flight_max: u32::try_from(self.stream_events_in_flight_max).unwrap_or(u32::MAX),
+            stream_events_in_flight_max: small(self.stream_events_in_flight_max),
             stream_bytes_in_flight_max: size(self.stream_bytes_in_flight_max),
             event_bytes_max: size(self.event_bytes_max),
             event_bytes_mark: size(self.event_bytes_mark),
@@ -69,11 +73,19 @@ impl DestinationsSettings {
             window: self.window_activations_max,
             window_bytes: size(self.window_bytes_max),
             queue: size(self.queue_deliveries_max),
+            retry_bytes: self.retry_bytes_max,
+            outage_failures: small(self.outage_failures_min),
+            outage_after: self.outage_after,
+            probe_max: self.probe_max,
             connect_timeout: self.connect_timeout,
             request_timeout: self.request_timeout,
             response_bytes: size(self.response_bytes_max),
             dead_letters: size(self.dead_letters_max),
             dead_letter_bytes: self.dead_letter_bytes_max,
+            record_days: u16::try_from(self.record_days).unwrap_or(u16::MAX),
+            record_bytes: self.record_bytes_max,
+            record_successes_per_second: small(self.record_successes_per_second),
+            record_sample_percent: small(self.record_sample_percent),
             ..Limits::default()
         }
     }

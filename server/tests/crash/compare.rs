@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tributary_destinations::{
-    DestinationConfig, DestinationStatus, Engine, EngineOptions, Limits, RawSettings, RetryPolicy,
+    DestinationConfig, DestinationStatus, Engine, EngineOptions, Limits, RetryPolicy,
 };
 use tributary_ingest::Reject;
 use tributary_model::clock::SystemClock;
@@ -181,17 +181,9 @@ async fn books_of(path: &Path, logs: &Logs, id: DestinationId) -> DestinationSta
         limits: Limits::default(),
     })
     .expect("the books open");
-    engine.apply(vec![DestinationConfig {
-        workspace: WORKSPACE,
-        id,
-        definition: "webhook".to_owned(),
-        name: String::new(),
-        // It sends nothing and shows its books.
-        enabled: false,
-        settings: RawSettings::new(),
-        starts_after: Position::default(),
-        skip_through: None,
-    }]);
+    // It sends nothing and shows its books.
+    let parked = DestinationConfig::new(WORKSPACE, id, "webhook", Position::default());
+    engine.apply(vec![DestinationConfig { enabled: false, ..parked }]);
     let status = || engine.status(WORKSPACE, id).filter(|status| status.totals.taken > 0);
     until("the books are read", &mut async || status().is_some()).await;
     let status = status().expect("it was there");

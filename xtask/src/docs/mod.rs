@@ -11,6 +11,7 @@ mod adr;
 mod api;
 mod architecture;
 mod dashboard;
+mod destinations;
 mod links;
 mod metrics;
 
@@ -21,12 +22,18 @@ pub(crate) fn check(project: &Project) -> Result<()> {
     problems.extend(adr::check(project)?);
     problems.extend(api::check(project)?);
     problems.extend(architecture::check(project)?);
+    problems.extend(destinations::check(project)?);
     problems.extend(links::check(project)?);
     report(&problems)?;
     run(project
         .command("cargo")
         .args(["doc", "--workspace", "--no-deps", "--document-private-items", "--locked", "--quiet"])
         .env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Writes the pages that are made of other files.
+pub(crate) fn write(project: &Project) -> Result<()> {
+    destinations::write(project)
 }
 
 /// The texts between single backticks, outside of fenced blocks.

@@ -106,7 +106,22 @@ impl Check {
             self.at("right.operand", |check| check.operand(operand, stand, depth))?;
         }
         let sides = Sides { left, kinds: Kinds::of(left), operator: *operator, right };
-        self.at_right(right, |check| check.sides(&sides))
+        self.at_right(right, |check| check.sides(&sides))?;
+        self.at("operator", |check| check.whenever(*operator, stand))
+    }
+
+    /// What is said of an event holds of it whenever it is asked: it does not change as time goes by.
+    fn whenever(&self, operator: Operator, stand: Stand) -> Checked {
+        let is_around_now = matches!(
+            operator,
+            Operator::WithinLast | Operator::WithinNext | Operator::BeforeLast | Operator::AfterNext
+        );
+        if is_around_now && matches!(stand, Stand::Where | Stand::Event) {
+            let message = format!("`{}` depends on the present, an event does not", operator_name(operator));
+            let hint = "compare with a date: `after_date \"2026-01-31\"`".to_owned();
+            return Err(self.refuse(message).hinted(hint));
+        }
+        Ok(())
     }
 
     /// Errors about how the sides fit have the place of the right one, or of the operator if there is none.

@@ -24,6 +24,12 @@ fn parts_stand_where_they_may() {
         (Scope::Event, json!({"performed": track}), "performed", "looks at that event alone"),
         (Scope::Event, json!({"audience": "a"}), "audience", "looks at that event alone"),
         (Scope::Event, json!({"account": trait_a}), "", "looks at that event alone"),
+        (
+            Scope::Profile,
+            json!({"performed": {"kind": "track", "where": exists(json!({"field": "profile.traits.a"}))}}),
+            "performed.where.compare.left",
+            "in filters and triggers of destinations only",
+        ),
         (Scope::Account, json!({"performed": track}), "performed", "an account performs no events"),
         (Scope::Account, json!({"account": trait_a}), "", "about an account already"),
         (Scope::Profile, json!({"audience": ""}), "audience", "a key has 1 to 200 bytes"),
@@ -68,6 +74,48 @@ fn parts_stand_where_they_may() {
     for (scope, tree, place, part) in cases {
         let (at, message) = refused(&tree, scope);
         assert!(at == place && message.contains(part), "{tree}: {at}: {message}");
+    }
+}
+
+#[test]
+fn of_the_profile_of_an_event_only_what_is_there_is_compared() {
+    let good = [
+        "profile.id exists",
+        "profile.traits.plan = \"pro\" and profile.traits.address.city = properties.city",
+        "properties.plan = profile.traits.plan",
+        "profile.audiences.vip = true and not profile.identifiers.email contains \"a@b.c\"",
+        "field(\"profile.traits.odd name\") absent",
+    ];
+    for text in good {
+        let condition = parse_condition(text, Scope::Event).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(condition.to_string(), text);
+    }
+    let bad = [
+        ("profile exists", "there are `profile.id`"),
+        ("profile.trait.plan exists", "did you mean `profile.traits`"),
+        ("profile.traits exists", "with the name of the trait"),
+        ("profile.id.x exists", "write `profile.id`"),
+        ("profile.audiences.vip.since exists", "with the key of the audience"),
+        ("profile.identifiers = null", "with the namespace"),
+        ("properties.a = profile.name", "there are `profile.id`"),
+    ];
+    for (text, hint) in bad {
+        let error = parse_condition(text, Scope::Event).expect_err(text);
+        assert_eq!(error.message, "the profile has no such part", "{text}");
+        assert!(error.hint.as_deref().is_some_and(|said| said.contains(hint)), "{text}: {error}");
+    }
+}
+
+#[test]
+fn what_is_said_of_an_event_does_not_depend_on_the_present() {
+    for operator in ["within_last", "within_next", "before_last", "after_next"] {
+        let compared = format!("properties.a {operator} 7d");
+        let asked = format!("event(\"A\") where {compared}");
+        for (text, scope) in [(compared, Scope::Event), (asked, Scope::Profile)] {
+            let error = parse_condition(&text, scope).expect_err(&text);
+            assert!(error.place.ends_with("compare.operator"), "{text}: {}", error.place);
+            assert!(error.message.contains("depends on the present"), "{text}: {error}");
+        }
     }
 }
 

@@ -345,7 +345,9 @@ impl<'t> Lowering<'t> {
         }
         let path = pair.as_str();
         let head = path.split('.').next().unwrap_or(path);
-        if words::is_event_field(head) || pair.as_rule() == Rule::trait_dotted && head == "traits" {
+        let is_profile = head == words::PROFILE && matches!(spot, Spot::Event | Spot::Right);
+        let is_trait = pair.as_rule() == Rule::trait_dotted && head == "traits";
+        if words::is_event_field(head) || is_profile || is_trait {
             return self.path(pair, FieldPath::new(path.split('.')));
         }
         Err(self.refuse(pair, diagnose::unknown(path, spot)))

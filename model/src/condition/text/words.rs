@@ -83,6 +83,9 @@ const EVENT_FIELDS: [&str; 18] = [
     "version",
 ];
 
+/// What stands beside the members of an event in the conditions of filters and triggers: whose it is.
+pub(in crate::condition) const PROFILE: &str = "profile";
+
 /// What people write for operators, and which one they mean.
 const MEANT: [(&str, &str); 20] = [
     ("is", "="),

@@ -32,6 +32,7 @@ pub(in crate::grpc) fn activation(
         received_at: Timestamp::from_millis(1000),
         event_time: Timestamp::from_millis(500),
         kind,
+        carried: tributary_model::activation::Carried::default(),
     };
     Activation { header, event: Bytes::new() }
 }

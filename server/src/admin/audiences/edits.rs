@@ -71,8 +71,8 @@ fn read_aggregate(definition: &Value) -> Result<Aggregate, Refusal> {
     condition::read_aggregate(definition).map_err(|error| refused("definition", error))
 }
 
-/// The refusal of a definition that stands at `within`.
-pub(super) fn refused(within: &str, error: ConditionError) -> Refusal {
+/// The refusal of a condition that stands at `within`.
+pub(in crate::admin) fn refused(within: &str, error: ConditionError) -> Refusal {
     let ConditionError { place, at, message, hint } = error;
     let place = if place.is_empty() { within.to_owned() } else { format!("{within}.{place}") };
     let hinted = hint.as_ref().map_or_else(|| message.clone(), |hint| format!("{message}; {hint}"));
@@ -282,8 +282,8 @@ fn check_unused(
         return Ok(());
     }
     let message = format!(
-        "{what} {key} is used by {}; change these first, or delete it with `?force=true`: then they are broken, and \
-         nobody enters or leaves them",
+        "{what} {key} is used by {}; change these first, or delete it with `?force=true`: then nobody enters or leaves \
+         such audiences any more, and such destinations stand still or lack the value",
         users.join(", ")
     );
     Err(Refusal::new(ErrorCode::Conflict, message))

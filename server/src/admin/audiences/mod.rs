@@ -13,7 +13,7 @@ mod whole;
 
 pub(super) use edits::{
     InUse, create_audience, create_computed_trait, delete_audience, delete_computed_trait, read_definition,
-    replace_audience, replace_computed_trait,
+    refused as refused_condition, replace_audience, replace_computed_trait,
 };
 pub(super) use references::unusable;
 pub(super) use shown::{hour_start, hours, size_points};

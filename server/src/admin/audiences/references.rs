@@ -138,7 +138,7 @@ pub(super) fn check(before: &Workspace, after: &Workspace) -> Result<(), Wrong> 
     Err(Wrong { key: key.clone(), place, message, hint })
 }
 
-/// Who refers to that: audiences and computed traits, in words.
+/// Who refers to that: audiences, computed traits and destinations, in words.
 pub(super) fn users(workspace: &Workspace, named: &Reference) -> Vec<String> {
     let audiences = workspace
         .audiences
@@ -150,7 +150,15 @@ pub(super) fn users(workspace: &Workspace, named: &Reference) -> Vec<String> {
         .iter()
         .filter(|computed| of_aggregate(&computed.definition).contains(named))
         .map(|computed| format!("computed trait {}", computed.key));
-    audiences.chain(computed).collect()
+    let destinations = workspace
+        .destinations
+        .iter()
+        .filter(|destination| match named {
+            Reference::Audience(key) => destination.needs.audiences.contains(key),
+            Reference::Computed(key) => destination.needs.traits.contains(key),
+        })
+        .map(|destination| format!("destination {} ({})", destination.id, destination.name));
+    audiences.chain(computed).chain(destinations).collect()
 }
 
 fn of_condition(condition: &Condition) -> BTreeSet<Reference> {

@@ -109,8 +109,8 @@ impl SizeQuery {
     fn times(self, audience: &Audience, now: Timestamp) -> Result<(Timestamp, Timestamp), ApiError> {
         // The hour of now has begun also if it begins now.
         let latest = now.plus_micros(1);
-        let to = time("to", self.to)?.unwrap_or(latest);
-        let from = time("from", self.from)?.unwrap_or_else(|| to.plus_micros(-SIZES_MICROS));
+        let to = request::time("to", self.to)?.unwrap_or(latest);
+        let from = request::time("from", self.from)?.unwrap_or_else(|| to.plus_micros(-SIZES_MICROS));
         if from >= to {
             return Err(ApiError::invalid("`to` has to be later than `from`"));
         }
@@ -122,12 +122,6 @@ impl SizeQuery {
         }
         Ok((from, to))
     }
-}
-
-fn time(name: &str, text: Option<String>) -> Result<Option<Timestamp>, ApiError> {
-    let Some(text) = text else { return Ok(None) };
-    let advice = || ApiError::invalid(format!("`{name}`: give a time such as 2026-11-20T10:00:00Z"));
-    Timestamp::parse(&text).map(Some).ok_or_else(advice)
 }
 
 fn member(member: AudienceMember) -> Result<MemberView, ApiError> {

@@ -16,6 +16,7 @@ async fn every_endpoint_asks_for_a_token_with_the_scope() {
     let weak = server.put("POST", "/tokens", scopes).await.expect(201).text("token");
     for endpoint in ENDPOINTS {
         let path = endpoint.path.replace("{id}", "src_1").replace("{key}", "lapsed");
+        let path = path.replace("{name}", "webhook").replace("{replay}", "1");
         let method = endpoint.method.as_str();
         let place = format!("{method} {path}");
         let none = TestRequest::default().method(endpoint.method.clone()).uri(&format!("{PREFIX}{path}"));

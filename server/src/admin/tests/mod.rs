@@ -5,8 +5,11 @@ mod audience_preview;
 mod audiences;
 mod audiences_in_document;
 mod destinations;
+mod destinations_at_work;
+mod destinations_set_up;
 mod document;
 mod export;
+mod fixed_engine;
 mod identity;
 mod openapi;
 mod people;
@@ -165,6 +168,8 @@ struct Fixed {
     hours: Mutex<Vec<SizeHour>>,
     /// The versions that were waited for.
     read: Mutex<Vec<(WorkspaceId, u64)>>,
+    /// How destinations are doing, and what was asked of them.
+    engine: fixed_engine::FixedEngine,
 }
 
 impl Rejects for Fixed {
@@ -204,13 +209,16 @@ impl DeadLetters for Fixed {
         let row = DeadLetterRow {
             delivery_id: format!("{destination}"),
             message_id: "m".to_owned(),
+            profile_id: None,
             reason: format!("limit {limit}"),
+            reason_code: "bad_request",
             attempts: 1,
             first_attempt_at: None,
             last_attempt_at: None,
             given_up_at: Timestamp::from_millis(0).to_string(),
-            response_status: Some(400),
-            response_excerpt: String::new(),
+            request: None,
+            response: None,
+            replay: None,
             event: None,
         };
         Ok(Rows { rows: vec![row], next: None })

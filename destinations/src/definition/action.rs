@@ -1,0 +1,206 @@
+//! What a definition can do with an activation.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+/// Reads actions: a list of them, or `{"shared": [field, …], "each": [action, …]}`, where each action has the shared
+/// fields behind its own, but for those that it has itself.
+///
+/// # Errors
+/// What is not in this form.
+pub(super) fn actions<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ActionSpec>, D::Error> {
+    let written = serde_json::Value::deserialize(from)?;
+    if written.is_array() {
+        return serde_json::from_value(written).map_err(D::Error::custom);
+    }
+    let Sharing { shared, mut each } = serde_json::from_value(written).map_err(D::Error::custom)?;
+    for action in &mut each {
+        let own = action.fields.len();
+        for field in &shared {
+            if action.fields[..own].iter().all(|has| has.name != field.name) {
+                action.fields.push(field.clone());
+            }
+        }
+    }
+    Ok(each)
+}
+
+/// Actions that have fields in common.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sharing {
+    shared: Vec<FieldSpec>,
+    each: Vec<ActionSpec>,
+}
+
+/// One thing that a definition can do with an activation.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActionSpec {
+    /// Its name in configurations.
+    pub name: String,
+    /// A name for people.
+    pub title: String,
+    /// What it does.
+    pub help: String,
+    /// Where the vendor documents it.
+    #[serde(default)]
+    pub documentation: Option<String>,
+    /// What it can be done with.
+    pub takes: Vec<Taken>,
+    /// Which of those it is done with where a mapping says nothing else: a condition about an event, as text. `None`
+    /// for all of them.
+    #[serde(default)]
+    pub trigger: Option<String>,
+    /// Whether a destination without mappings of its own does it.
+    #[serde(default)]
+    pub preset: bool,
+    /// What its payload consists of, in the order in which a form shows them.
+    pub fields: Vec<FieldSpec>,
+    /// Groups of fields of which at least one has to be there.
+    #[serde(default)]
+    pub any_of: Vec<Vec<String>>,
+    /// How the request is made, where that differs from what the transport says. HTTP only.
+    #[serde(default)]
+    pub request: Option<super::RequestSpec>,
+}
+
+/// What an action can be done with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Taken {
+    /// Track calls.
+    Track,
+    /// Identify calls.
+    Identify,
+    /// Page calls.
+    Page,
+    /// Screen calls.
+    Screen,
+    /// Group calls.
+    Group,
+    /// Alias calls.
+    Alias,
+    /// That profiles entered or left audiences, in the form of track calls.
+    AudienceChanges,
+    /// The same in the form of identify calls that set a trait.
+    AudienceTraits,
+    /// That profiles were merged or split, in the form of track calls.
+    ProfileChanges,
+}
+
+/// A member of an action's payload.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldSpec {
+    /// Its name in the payload. Dots part the names of objects within each other: `user_data.sha256_email_address`.
+    pub name: String,
+    /// A name for people.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// What values it takes.
+    pub kind: FieldKind,
+    /// What it is for.
+    pub help: String,
+    /// When it has to be there.
+    #[serde(default)]
+    pub required: Required,
+    /// How it is filled where a mapping says nothing else: a directive, or a literal.
+    #[serde(default)]
+    pub default: Option<serde_json::Value>,
+    /// How a personal value is made unreadable before it is sent. A value that has that form already stays.
+    #[serde(default)]
+    pub hash: Option<Hashing>,
+    /// The longest text, in characters.
+    #[serde(default)]
+    pub characters_max: Option<usize>,
+    /// What becomes of a longer one.
+    #[serde(default)]
+    pub too_long: TooLong,
+    /// A regular expression that matches the whole of a good text.
+    #[serde(default)]
+    pub pattern: Option<String>,
+    /// Of a number, the smallest.
+    #[serde(default)]
+    pub minimum: Option<f64>,
+    /// Of a number, the largest.
+    #[serde(default)]
+    pub maximum: Option<f64>,
+    /// Of an object or a list, how many members it may have.
+    #[serde(default)]
+    pub members_max: Option<usize>,
+    /// Of an object, a regular expression that matches the whole of every member's name.
+    #[serde(default)]
+    pub member_pattern: Option<String>,
+    /// Of an object, the longest text of a member, in characters; `too_long` says what becomes of longer ones.
+    #[serde(default)]
+    pub member_characters_max: Option<usize>,
+    /// Texts that it takes, if only some.
+    #[serde(default)]
+    pub choices: Vec<String>,
+    /// Texts that the vendor refuses, or that begin so where they end with `*`.
+    #[serde(default)]
+    pub reserved: Vec<String>,
+}
+
+/// What values a field takes. A value of another type that means the same is brought to it: `"12.5"` to 12.5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldKind {
+    /// A text; numbers and booleans become texts.
+    Text,
+    /// A number; texts that are numbers become numbers.
+    Number,
+    /// A whole number.
+    Integer,
+    /// True or false; the texts `true` and `false` become that.
+    Boolean,
+    /// A moment: an RFC 3339 text; numbers of seconds or milliseconds since 1970 become that.
+    Datetime,
+    /// A moment as whole microseconds since 1970, made of anything that is a moment.
+    UnixMicros,
+    /// An object.
+    Object,
+    /// A list; a single value becomes a list of it.
+    List,
+    /// Whatever is there.
+    Any,
+}
+
+/// When a field has to be there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Required {
+    /// It may be missing.
+    #[default]
+    Never,
+    /// Always.
+    Always,
+    /// Where that setting is given.
+    WithSetting(String),
+}
+
+/// How a personal value is made unreadable: hexadecimal SHA-256 of the value in the form that vendors compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hashing {
+    /// An email address: trimmed, lower case.
+    Email,
+    /// A phone number: digits with a leading plus.
+    Phone,
+    /// A name: trimmed, lower case.
+    Name,
+    /// As it is, trimmed.
+    Text,
+}
+
+/// What becomes of a text that is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TooLong {
+    /// The delivery is refused.
+    #[default]
+    Refuse,
+    /// It is cut.
+    Cut,
+}

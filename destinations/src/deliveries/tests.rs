@@ -1,0 +1,231 @@
+//! Questions about deliveries, to a store on disk.
+
+use super::*;
+use crate::records::Ending;
+use crate::store::tests::{
+    DAY, KEY, OTHER, TODAY, attempt, commit_at, directory, exchange, exchange_number, moment, open, write,
+};
+use crate::store::{Commit, Store};
+use crate::stored::Waiting;
+use tempfile::TempDir;
+
+/// A destination that began behind position 10, has settled everything below activation 1,000, and of which this is known:
+///
+/// | activation | first tried | what became of it |
+/// |---|---|---|
+/// | 20 | yesterday | failed, then taken |
+/// | 21 | today, second 1 | failed with an answer, given up |
+/// | 22 | today, second 2 | failed, waits |
+/// | 23 | today, second 3 | taken, as one of many |
+/// | 24 | never | left out |
+/// | 1,001 | today, second 4 | failed, under way again |
+fn store() -> (TempDir, Store) {
+    let directory = directory();
+    let store = open(&directory);
+    let now = moment(TODAY, 100);
+    let mut commit = commit_at(KEY, now);
+    let refused = Failure::answered(404, "gone");
+    let number = exchange_number(moment(TODAY, 1));
+    let taken = |attempt: AttemptRecord| AttemptRecord {
+        failure: None,
+        outcome: Some(Outcome::Delivered),
+        ..attempt
+    };
+    commit.attempts = vec![
+        attempt(20, moment(TODAY - 1, 1), 1),
+        taken(attempt(20, moment(TODAY - 1, 1), 2)),
+        AttemptRecord {
+            failure: Some(refused),
+            outcome: Some(Outcome::DeadLetter),
+            exchange: Some(number),
+            profile: Some(ProfileId([2; 16])),
+            ..attempt(21, moment(TODAY, 1), 1)
+        },
+        attempt(22, moment(TODAY, 2), 1),
+        AttemptRecord { sampled: true, ..taken(attempt(23, moment(TODAY, 3), 1)) },
+        attempt(1_001, moment(TODAY, 4), 1),
+    ];
+    commit.exchanges = vec![(number, exchange("x"))];
+    commit.endings = vec![
+        Ending { activation: 21, outcome: Outcome::DeadLetter },
+        Ending { activation: 24, outcome: Outcome::FilteredByTrigger },
+    ];
+    commit.waiting = vec![(22, Some(waiting(22)))];
+    write(&store, commit);
+    let mut others = commit_at(OTHER, now);
+    others.attempts = vec![attempt(20, moment(TODAY, 1), 1)];
+    write(&store, others);
+    (directory, store)
+}
+
+fn waiting(activation: u64) -> Waiting {
+    Waiting {
+        frame: 0,
+        position: Position::at(activation),
+        ordinal: 0,
+        message_id: MessageId::parse("m").expect("an id"),
+        profile: None,
+        attempts: 1,
+        first_attempt: Some(moment(TODAY, 2)),
+        last_attempt: Some(moment(TODAY, 2)),
+        due: moment(TODAY, 200),
+        failure: Some(Failure::new(Reason::Timeout, "no answer")),
+        bytes: 2,
+        done: Vec::new(),
+        refused: None,
+        alone: false,
+        replay: None,
+    }
+}
+
+fn asked(store: &Store, query: &DeliveryQuery) -> Vec<(DestinationId, u64)> {
+    let page = deliveries(store, KEY.workspace, query).expect("readable");
+    assert_eq!(page.next, None, "everything is on one page");
+    page.deliveries.iter().map(|delivery| (delivery.destination, delivery.activation)).collect()
+}
+
+fn all() -> DeliveryQuery {
+    DeliveryQuery { limit: 100, ..DeliveryQuery::default() }
+}
+
+#[test]
+fn deliveries_are_found_by_everything_that_is_known_of_them() {
+    let (_directory, store) = store();
+    let (one, other) = (KEY.destination, OTHER.destination);
+    let of_one = DeliveryQuery { destination: Some(one), ..all() };
+    let message = |id: &str| Some(MessageId::parse(id).expect("an id"));
+    let pending = Some(DeliveryState::Pending);
+    let ended = |outcome| Some(DeliveryState::Ended(outcome));
+    let cases = [
+        ("a destination", of_one.clone(), vec![(one, 1_001), (one, 23), (one, 22), (one, 21), (one, 20)]),
+        ("an event", DeliveryQuery { message_id: message("m-20"), ..all() }, vec![(other, 20), (one, 20)]),
+        ("an event at one", DeliveryQuery { message_id: message("m-20"), ..of_one.clone() }, vec![(one, 20)]),
+        ("a profile", DeliveryQuery { profile: Some(ProfileId([2; 16])), ..all() }, vec![(one, 21)]),
+        (
+            "an event of another profile",
+            DeliveryQuery { message_id: message("m-20"), profile: Some(ProfileId([2; 16])), ..all() },
+            vec![],
+        ),
+        ("what waits", DeliveryQuery { state: pending, ..of_one.clone() }, vec![(one, 1_001), (one, 22)]),
+        ("what was given up", DeliveryQuery { state: ended(Outcome::DeadLetter), ..all() }, vec![(one, 21)]),
+        (
+            "what was taken",
+            DeliveryQuery { state: ended(Outcome::Delivered), ..of_one.clone() },
+            vec![(one, 23), (one, 20)],
+        ),
+        ("a reason", DeliveryQuery { reason: Some(Reason::NotFound), ..all() }, vec![(one, 21)]),
+        (
+            "a time",
+            DeliveryQuery { from: Some(moment(TODAY, 1)), until: Some(moment(TODAY, 3)), ..of_one.clone() },
+            vec![(one, 22), (one, 21)],
+        ),
+        (
+            "yesterday",
+            DeliveryQuery { until: Some(Timestamp::from_micros(TODAY * DAY)), ..all() },
+            vec![(one, 20)],
+        ),
+    ];
+    for (name, query, want) in cases {
+        assert_eq!(asked(&store, &query), want, "{name}");
+    }
+    let everything = asked(&store, &all());
+    assert_eq!(everything, [(one, 1_001), (one, 23), (one, 22), (one, 21), (other, 20), (one, 20)]);
+    let elsewhere = deliveries(&store, WorkspaceId(2), &all()).expect("readable");
+    assert_eq!(elsewhere, DeliveryPage::default());
+}
+
+#[test]
+fn a_delivery_shows_what_was_tried_and_exchanged() {
+    let (_directory, store) = store();
+    let query = DeliveryQuery { state: Some(DeliveryState::Ended(Outcome::DeadLetter)), ..all() };
+    let page = deliveries(&store, KEY.workspace, &query).expect("readable");
+    let delivery = &page.deliveries[0];
+    assert_eq!((delivery.delivery_id.as_str(), delivery.position), ("msg_21", Position::at(21)));
+    assert_eq!(delivery.attempts.len(), 1);
+    assert_eq!(delivery.attempts[0].exchange, Some(exchange("x")));
+    let query = DeliveryQuery { message_id: Some(MessageId::parse("m-20").expect("an id")), ..all() };
+    let page = deliveries(&store, KEY.workspace, &query).expect("readable");
+    let numbers: Vec<u32> = page.deliveries[1].attempts.iter().map(|one| one.attempt.number).collect();
+    assert_eq!(numbers, [1, 2]);
+    assert_eq!(
+        page.deliveries[0].state,
+        DeliveryState::Ended(Outcome::Delivered),
+        "settled, and nothing said"
+    );
+}
+
+#[test]
+fn pages_go_on_where_they_ended() {
+    let (_directory, store) = store();
+    let everything = asked(&store, &all());
+    for limit in [0, 1, 2, 4] {
+        let mut query = DeliveryQuery { limit, ..all() };
+        let mut found = Vec::new();
+        loop {
+            let page = deliveries(&store, KEY.workspace, &query).expect("readable");
+            assert!(page.deliveries.len() <= limit.max(1));
+            found.extend(page.deliveries.iter().map(|one| (one.destination, one.activation)));
+            let Some(next) = page.next else { break };
+            query.cursor = DeliveryCursor::parse(&next.to_string());
+            assert_eq!(query.cursor, Some(next));
+        }
+        assert_eq!(found, everything, "{limit} a page");
+    }
+    for text in ["", "1.2.3", "1.2.3.4.5", "1.2.3.x", "01.2.3.4", "1.2.-3.4"] {
+        assert_eq!(DeliveryCursor::parse(text), None, "{text}");
+    }
+}
+
+#[test]
+fn the_work_for_a_page_is_bounded() {
+    let directory = directory();
+    let store = {
+        let db = fjall::Database::builder(directory.path()).worker_threads(2).open().expect("a database");
+        Store::open(db, 14, 1 << 30).expect("a store")
+    };
+    let count = LOOKED_AT_MAX as u64 + 10;
+    let mut commit = commit_at(KEY, moment(TODAY, 0));
+    commit.attempts = (0..count).map(|activation| attempt(activation, moment(TODAY, 0), 1)).collect();
+    write(&store, commit);
+    let mut query = DeliveryQuery { reason: Some(Reason::Tls), ..all() };
+    let page = deliveries(&store, KEY.workspace, &query).expect("readable");
+    assert!(page.deliveries.is_empty());
+    query.cursor = page.next;
+    let page = deliveries(&store, KEY.workspace, &query).expect("readable");
+    assert_eq!((query.cursor.is_some(), page), (true, DeliveryPage::default()));
+}
+
+#[test]
+fn what_became_of_an_activation_is_told() {
+    let (_directory, store) = store();
+    let fate =
+        |key, activation: u64| fate(&store, key, activation, Position::at(activation)).expect("readable");
+    let waits = Fate::Waiting {
+        attempts: 1,
+        first_attempt: Some(moment(TODAY, 2)),
+        due: moment(TODAY, 200),
+        failure: Some(Failure::new(Reason::Timeout, "no answer")),
+        replay: None,
+    };
+    let cases = [
+        (KEY, 10, Fate::NotIts),
+        (KEY, 11, Fate::Delivered),
+        (KEY, 21, Fate::Ended(Outcome::DeadLetter)),
+        (KEY, 22, waits),
+        (KEY, 24, Fate::Ended(Outcome::FilteredByTrigger)),
+        (KEY, 1_000, Fate::Pending),
+        (OTHER, 24, Fate::Delivered),
+        (Key { destination: DestinationId(9), ..KEY }, 24, Fate::Pending),
+    ];
+    for (key, activation, want) in cases {
+        assert_eq!(fate(key, activation), want, "{key} {activation}");
+    }
+    // A replay sent two of them again.
+    let mut commit: Commit = commit_at(KEY, moment(TODAY, 200));
+    commit.endings = vec![
+        Ending { activation: 10, outcome: Outcome::Delivered },
+        Ending { activation: 21, outcome: Outcome::Delivered },
+    ];
+    write(&store, commit);
+    assert_eq!((fate(KEY, 10), fate(KEY, 21)), (Fate::Delivered, Fate::Delivered));
+}

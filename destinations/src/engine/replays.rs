@@ -1,0 +1,59 @@
+//! Replays of destinations: begun and cancelled here, and done by the destination's worker.
+
+use super::Engine;
+use crate::config::Key;
+use crate::replay::{ReplayError, ReplayJob, ReplayOrder, prepare};
+use crate::store::StoreError;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use tributary_model::{DestinationId, WorkspaceId};
+
+impl Engine {
+    /// Begins a replay of a destination. While that is off or paused, it waits. Progress is in [`Engine::replays`].
+    ///
+    /// # Errors
+    /// If one of the destination runs, there is no such destination, the condition can't be used, or the store fails.
+    pub fn start_replay(
+        &self,
+        workspace: WorkspaceId,
+        destination: DestinationId,
+        order: ReplayOrder,
+    ) -> BoxFuture<'static, Result<ReplayJob, ReplayError>> {
+        let key = Key { workspace, destination };
+        let Some(cell) = self.cell(key) else { return futures_util::future::ready(Err(ReplayError::NoSuch)).boxed() };
+        let shared = Arc::clone(&self.shared);
+        let begun = self.spawned(async move {
+            let (log, store) = (Arc::clone(&shared.log), Arc::clone(&shared.store));
+            let now = shared.clock.now();
+            let prepared = tokio::task::spawn_blocking(move || prepare(&*log, &store, key, order, now));
+            let prepared = prepared.await.map_err(|_| StoreError::Closed)??;
+            let job = shared.store.begin_replay(prepared).await?;
+            cell.ask(|asked| asked.replay = true);
+            Ok(job)
+        });
+        async move { begun.await.unwrap_or(Err(ReplayError::Store(StoreError::Closed))) }.boxed()
+    }
+
+    /// Cancels a replay: what it queued and is not under way is not sent. False if there is none of that number that runs.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn cancel_replay(
+        &self,
+        workspace: WorkspaceId,
+        destination: DestinationId,
+        id: u64,
+    ) -> BoxFuture<'static, Result<bool, StoreError>> {
+        let key = Key { workspace, destination };
+        let Some(cell) = self.cell(key) else { return futures_util::future::ready(Ok(false)).boxed() };
+        let shared = Arc::clone(&self.shared);
+        let cancelled = self.spawned(async move {
+            let now = shared.clock.now();
+            let cancelled = shared.store.cancel_replay(key, id, now).await?;
+            cell.ask(|asked| asked.replay = true);
+            Ok(cancelled)
+        });
+        async move { cancelled.await.unwrap_or(Err(StoreError::Closed)) }.boxed()
+    }
+}

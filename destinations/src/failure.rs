@@ -1,0 +1,166 @@
+//! Why a delivery was not taken: a stable code for machines, and words for people.
+
+use serde::{Deserialize, Serialize};
+
+/// Why an attempt failed, or a delivery could not be sent at all. The names are stable: records, dead letters, metrics and
+/// the API use them. The stored form numbers the variants: new ones go last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// There was no answer in time.
+    Timeout,
+    /// The connection could not be made, or broke.
+    Connection,
+    /// The encrypted connection could not be made: a certificate that is not trusted, for instance.
+    Tls,
+    /// The receiver's address is refused.
+    AddressRefused,
+    /// 400.
+    BadRequest,
+    /// 401, or another answer that says that the credentials are not good.
+    Unauthorized,
+    /// 403.
+    Forbidden,
+    /// 404 or 410.
+    NotFound,
+    /// 413: the request was too large.
+    TooLarge,
+    /// 429, or another answer that says that there were too many requests.
+    RateLimited,
+    /// 5xx.
+    ServerError,
+    /// Another status.
+    UnexpectedStatus,
+    /// A redirect, which is not followed.
+    Redirected,
+    /// The status was a success, but the answer's body says that it was none.
+    RefusedInBody,
+    /// The answer can't be read as the definition says.
+    UnreadableAnswer,
+    /// A field that the action requires is missing.
+    MissingField,
+    /// A field has a value that the action does not take.
+    InvalidField,
+    /// The request can't be made: it would not be valid.
+    InvalidRequest,
+    /// A filter names what the activation does not carry, so that it can't be told whether it may be sent.
+    FilterNotEvaluable,
+    /// The stored event can't be read.
+    UnreadableEvent,
+    /// The database or the storage refused the data.
+    DataRefused,
+    /// The database or the storage does not let us do that.
+    PermissionDenied,
+    /// From before reasons had codes.
+    Unknown,
+}
+
+impl Reason {
+    /// Every reason, in order.
+    pub const ALL: [Self; 23] = [
+        Self::Timeout,
+        Self::Connection,
+        Self::Tls,
+        Self::AddressRefused,
+        Self::BadRequest,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::TooLarge,
+        Self::RateLimited,
+        Self::ServerError,
+        Self::UnexpectedStatus,
+        Self::Redirected,
+        Self::RefusedInBody,
+        Self::UnreadableAnswer,
+        Self::MissingField,
+        Self::InvalidField,
+        Self::InvalidRequest,
+        Self::FilterNotEvaluable,
+        Self::UnreadableEvent,
+        Self::DataRefused,
+        Self::PermissionDenied,
+        Self::Unknown,
+    ];
+
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Connection => "connection",
+            Self::Tls => "tls",
+            Self::AddressRefused => "address_refused",
+            Self::BadRequest => "bad_request",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::TooLarge => "too_large",
+            Self::RateLimited => "rate_limited",
+            Self::ServerError => "server_error",
+            Self::UnexpectedStatus => "unexpected_status",
+            Self::Redirected => "redirected",
+            Self::RefusedInBody => "refused_in_body",
+            Self::UnreadableAnswer => "unreadable_answer",
+            Self::MissingField => "missing_field",
+            Self::InvalidField => "invalid_field",
+            Self::InvalidRequest => "invalid_request",
+            Self::FilterNotEvaluable => "filter_not_evaluable",
+            Self::UnreadableEvent => "unreadable_event",
+            Self::DataRefused => "data_refused",
+            Self::PermissionDenied => "permission_denied",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The reason of that name.
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
+    /// The reason that a failed HTTP status stands for.
+    pub const fn of_status(status: u16) -> Self {
+        match status {
+            300..=399 => Self::Redirected,
+            400 | 422 => Self::BadRequest,
+            401 => Self::Unauthorized,
+            403 => Self::Forbidden,
+            404 | 410 => Self::NotFound,
+            408 => Self::Timeout,
+            413 => Self::TooLarge,
+            425 | 429 => Self::RateLimited,
+            500..=599 => Self::ServerError,
+            _ => Self::UnexpectedStatus,
+        }
+    }
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The stable code.
+    pub reason: Reason,
+    /// In words: the answer or the error, and what to do where that is known; without personal data, secrets, and
+    /// addresses with credentials.
+    pub text: String,
+    /// The answer's HTTP status, if there was one.
+    pub status: Option<u16>,
+    /// It looks as if the receiver were out: no connection, no answer, or 5xx without a wish of when to come back.
+    pub outage: bool,
+}
+
+impl Failure {
+    /// A failure without an answer that has nothing to do with how the receiver is.
+    pub fn new(reason: Reason, text: impl Into<String>) -> Self {
+        Self { reason, text: text.into(), status: None, outage: false }
+    }
+
+    /// A failure without an answer that looks as if the receiver were out.
+    pub fn outage(reason: Reason, text: impl Into<String>) -> Self {
+        Self { outage: true, ..Self::new(reason, text) }
+    }
+
+    /// An answer that was no success.
+    pub fn answered(status: u16, text: impl Into<String>) -> Self {
+        Self { status: Some(status), ..Self::new(Reason::of_status(status), text) }
+    }
+}

@@ -1,0 +1,293 @@
+//! The golden pairs of the catalog: what becomes of an event at every definition, and that every action has one.
+//!
+//! In a definition's folder `golden/CASE.event.json` holds the stored event, byte for byte, `golden/CASE.given.json` settings
+//! and circumstances, `golden/CASE.request.json` the request that must come of them, or a list of several. Where a
+//! definition has several actions, a case's name begins with the name of its own. `TRIBUTARY_GOLDEN=rewrite` writes the requests anew, to be read in the diff. Secrets
+//! are masked in them, as wherever requests are shown.
+
+use crate::check::check;
+use crate::config::{DestinationConfig, Limits};
+use crate::configured::Configured;
+use crate::connect::{Addresses, Outbound};
+use crate::definition::{RawSettings, Spec};
+use crate::exchange::{Payload, RequestRecord};
+use crate::fanout::delivery_id;
+use crate::plan::Planned;
+use crate::registry::{definitions, find};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tributary_model::activation::{ActivationHeader, ActivationKind, Carried};
+use tributary_model::identifier::{Identifier, Namespace};
+use tributary_model::workspace::Mapping;
+use tributary_model::{
+    Activation, DestinationId, EventKind, MessageId, Position, SourceId, Timestamp, WorkspaceId,
+};
+
+/// Settings and circumstances of a case.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    settings: RawSettings,
+    #[serde(default)]
+    mappings: Option<Vec<Mapping>>,
+    #[serde(default)]
+    kind: Option<ActivationKind>,
+    #[serde(default)]
+    profile: Profile,
+    /// Stands in for the id that the delivery would have.
+    #[serde(default)]
+    delivery_id: Option<String>,
+    /// When the request is made, in seconds since 1970.
+    at_seconds: i64,
+}
+
+/// What is known of whose event it is.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Profile {
+    id: Option<String>,
+    identifiers: BTreeMap<String, Vec<String>>,
+    traits: BTreeMap<String, Value>,
+    audiences: BTreeMap<String, bool>,
+}
+
+/// A case, planned.
+struct Case {
+    configured: Configured,
+    payloads: Vec<Payload>,
+    at: Timestamp,
+    event: Bytes,
+}
+
+fn folder(spec: &Spec) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("catalog").join(&spec.name).join("golden")
+}
+
+/// The names of a definition's cases.
+fn names(spec: &Spec) -> Vec<String> {
+    let entries =
+        fs::read_dir(folder(spec)).unwrap_or_else(|why| panic!("golden pairs of {}: {why}", spec.name));
+    let name =
+        |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".given.json").map(str::to_owned);
+    let mut names: Vec<String> = entries.filter_map(|entry| name(entry.expect("an entry"))).collect();
+    names.sort();
+    names
+}
+
+fn file(spec: &Spec, name: &str, part: &str) -> PathBuf {
+    folder(spec).join(format!("{name}.{part}.json"))
+}
+
+fn read(spec: &Spec, name: &str, part: &str) -> Vec<u8> {
+    fs::read(file(spec, name, part)).unwrap_or_else(|why| panic!("{}: {name}.{part}: {why}", spec.name))
+}
+
+fn config(definition: &str, settings: RawSettings) -> DestinationConfig {
+    let (workspace, id) = (WorkspaceId(1), DestinationId(1));
+    DestinationConfig { settings, ..DestinationConfig::new(workspace, id, definition, Position::at(0)) }
+}
+
+fn activation(given: &Given, at: Timestamp, event: Bytes) -> Activation {
+    let members: Value = serde_json::from_slice(&event).expect("the event is JSON");
+    let time = |name: &str| members[name].as_str().and_then(Timestamp::parse).unwrap_or(at);
+    let identifier = |namespace: &str, value: &String| {
+        Identifier::parse(Namespace::new(namespace), value).expect("an identifier")
+    };
+    let profile = &given.profile;
+    let identifiers = profile.identifiers.iter();
+    let text = |value: &Value| (!value.is_null()).then(|| value.to_string().into_boxed_str());
+    let header = ActivationHeader {
+        workspace: WorkspaceId(1),
+        position: Position::at(7),
+        ordinal: 0,
+        profile: profile.id.as_ref().map(|id| id.parse().expect("a profile's id")),
+        identifiers: identifiers
+            .flat_map(|(namespace, values)| values.iter().map(move |value| identifier(namespace, value)))
+            .collect(),
+        event_kind: members["type"].as_str().and_then(EventKind::parse).expect("the event has a type"),
+        source: SourceId(1),
+        message_id: MessageId::parse(members["messageId"].as_str().unwrap_or("m-1")).expect("an id"),
+        received_at: time("receivedAt"),
+        event_time: time("timestamp"),
+        kind: given.kind.unwrap_or(ActivationKind::Event),
+        carried: Carried {
+            traits: profile.traits.iter().map(|(name, value)| (name.as_str().into(), text(value))).collect(),
+            audiences: profile.audiences.iter().map(|(key, is_in)| (key.as_str().into(), *is_in)).collect(),
+            consent: None,
+        },
+    };
+    Activation { header, event }
+}
+
+fn plan(spec: &Spec, name: &str) -> Case {
+    let place = format!("{}: {name}", spec.name);
+    let given: Given =
+        serde_json::from_slice(&read(spec, name, "given")).unwrap_or_else(|why| panic!("{place}: {why}"));
+    let event = Bytes::from(read(spec, name, "event"));
+    // What is said in seconds is cut, not rounded.
+    let at = Timestamp::from_millis(given.at_seconds * 1000 + 999);
+    let activation = activation(&given, at, event.clone());
+    let mut config = config(&spec.name, given.settings);
+    config.mappings = given.mappings;
+    config.audiences = given.profile.audiences.into_keys().collect();
+    let limits = Limits::default();
+    let outbound = Arc::new(Outbound::new(Addresses::Any, limits.connect_timeout).expect("clients"));
+    let configured =
+        Configured::new(&config, &limits, &outbound).unwrap_or_else(|why| panic!("{place}: {why}"));
+    let mut payloads = match configured.plan.plan(config.key(), &activation) {
+        Planned::Payloads { payloads, refused } => {
+            assert!(refused.is_empty(), "{place}: {refused:?}");
+            payloads
+        }
+        left_out @ (Planned::LeftOut { .. } | Planned::Dead(_)) => panic!("{place}: {left_out:?}"),
+    };
+    if let Some(wanted) = &given.delivery_id {
+        let header = &activation.header;
+        let id = delivery_id(config.key(), header.position, header.ordinal, &header.message_id);
+        for payload in &mut payloads {
+            let body = std::str::from_utf8(&payload.body).expect("payloads are JSON");
+            payload.body = Bytes::from(body.replace(&id, wanted));
+            payload.id = payload.id.replace(&id, wanted);
+        }
+    }
+    Case { configured, payloads, at, event }
+}
+
+impl Case {
+    fn requests(&self) -> Vec<RequestRecord> {
+        let requests = self.configured.requests(self.payloads.clone());
+        requests.iter().map(|payloads| self.request(payloads)).collect()
+    }
+
+    fn request(&self, payloads: &[Payload]) -> RequestRecord {
+        let described = self.configured.transport.describe(payloads, self.at, usize::MAX);
+        described.unwrap_or_else(|why| panic!("{}: {why:?}", payloads[0].id))
+    }
+}
+
+fn shown(request: RequestRecord) -> Value {
+    let version = concat!("tributary/", env!("CARGO_PKG_VERSION"));
+    let headers: BTreeMap<String, String> = request
+        .headers
+        .into_iter()
+        .map(|(name, value)| (name, if value == version { "tributary/VERSION".to_owned() } else { value }))
+        .collect();
+    json!({"method": request.method, "target": request.target, "headers": headers, "body": request.body})
+}
+
+#[allow(clippy::disallowed_methods, reason = "how `cargo xtask golden` asks for new golden files")]
+fn is_rewriting() -> bool {
+    std::env::var("TRIBUTARY_GOLDEN").is_ok_and(|mode| mode == "rewrite")
+}
+
+#[test]
+fn golden_events_become_golden_requests() {
+    for spec in definitions() {
+        for name in names(spec) {
+            let mut requests: Vec<Value> = plan(spec, &name).requests().into_iter().map(shown).collect();
+            let got = if requests.len() == 1 { requests.remove(0) } else { Value::Array(requests) };
+            if is_rewriting() {
+                let text = serde_json::to_string_pretty(&got).expect("JSON");
+                fs::write(file(spec, &name, "request"), text + "\n").expect("the folder can be written to");
+            }
+            let want: Value = serde_json::from_slice(&read(spec, &name, "request")).expect("JSON");
+            assert_eq!(got, want, "{}: {name}", spec.name);
+        }
+    }
+}
+
+#[test]
+fn every_action_has_a_golden_pair_and_is_documented() {
+    for spec in definitions() {
+        let mut seen = vec![false; spec.actions.len()];
+        for name in names(spec) {
+            for payload in plan(spec, &name).payloads {
+                let action = &spec.actions[payload.action].name;
+                seen[payload.action] |= spec.actions.len() == 1 || name.split('-').next() == Some(action);
+            }
+        }
+        assert!(!spec.documentation.is_empty(), "{} names what it follows", spec.name);
+        for (action, seen) in spec.actions.iter().zip(seen) {
+            let place = format!("{}: {}", spec.name, action.name);
+            assert!(seen, "{place} has a golden pair whose name begins so");
+            let page = action.documentation.as_deref().unwrap_or_default();
+            assert!(page.starts_with("https://"), "{place} names where it is documented");
+        }
+    }
+}
+
+#[test]
+fn the_webhook_sends_events_byte_for_byte() {
+    let spec = find("webhook").expect("it is in the catalog");
+    let mut alone = 0;
+    for name in names(spec).iter().filter(|name| !name.contains("batch")) {
+        let case = plan(spec, name);
+        let requests = case.requests();
+        assert_eq!(requests[0].body.as_bytes(), &*case.event, "{name}");
+        alone += 1;
+    }
+    assert!(alone >= 4, "there are such cases");
+    let case = plan(spec, "send-batch");
+    let payload = |id: &str, event: &str| {
+        let body = Bytes::from(format!(r#"{{"event":{event}}}"#));
+        Payload { id: id.to_owned(), body, ..case.payloads[0].clone() }
+    };
+    let request = case.request(&[payload("a", r#"{"n": 1.50,"e":"\u00eb"}"#), payload("b", "{}")]);
+    let want = r#"{"deliveries":[{"event":{"n": 1.50,"e":"\u00eb"},"id":"a"},{"event":{},"id":"b"}]}"#;
+    assert_eq!(request.body, want);
+    assert!(request.headers.contains(&("webhook-id".to_owned(), "batch_a".to_owned())));
+}
+
+#[test]
+fn settings_of_the_webhook_are_taken_or_refused_with_a_reason() {
+    let with = |more: Value| {
+        let mut settings = json!({"url": "https://example.com"});
+        settings.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        settings
+    };
+    let cases = [
+        (with(json!({})), None),
+        (
+            json!({"url": "http://127.0.0.1:9/x?y=z", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}),
+            None,
+        ),
+        (with(json!({"secret": null, "events_per_request": null, "send": null})), None),
+        (with(json!({"events_per_request": 1000, "send": ["events", "profile_changes"]})), None),
+        (with(json!({"method": "PUT", "headers": {"x-api-key": "k"}, "basic_user": "u"})), None),
+        (with(json!({"send": []})), Some(("send", "at least one of"))),
+        (with(json!({"send": "events"})), Some(("send", "must be a list"))),
+        (with(json!({"send": ["events", "hunter2"]})), Some(("send[1]", "events, profile_changes"))),
+        (with(json!({"events_per_request": 0})), Some(("events_per_request", "from 1 to 1000"))),
+        (with(json!({"events_per_request": "9"})), Some(("events_per_request", "from 1 to 1000"))),
+        (with(json!({"events_per_request": 1001})), Some(("events_per_request", "from 1 to 1000"))),
+        (json!({}), Some(("url", "is required"))),
+        (json!({"url": null}), Some(("url", "is required"))),
+        (json!({"url": 7}), Some(("url", "must be text"))),
+        (json!({"url": "example.com/hook"}), Some(("url", "http or https"))),
+        (json!({"url": "ftp://example.com/hook"}), Some(("url", "http or https"))),
+        (json!({"url": "http://"}), Some(("url", "http or https"))),
+        (with(json!({"secret": "hunter2"})), Some(("secret", "whsec_ followed by base64"))),
+        (with(json!({"secret": "whsec_"})), Some(("secret", "whsec_ followed by base64"))),
+        (with(json!({"secret": "whsec_a b"})), Some(("secret", "whsec_ followed by base64"))),
+        (with(json!({"method": "GET"})), Some(("method", "one of"))),
+        (with(json!({"oauth_client_id": "hunter2"})), Some(("oauth_token_url", "oauth_client_id"))),
+        (with(json!({"sekret": "x"})), Some(("sekret", "is not a setting"))),
+    ];
+    for (given, want) in cases {
+        let settings = serde_json::from_value(given.clone()).expect("settings are an object");
+        match (check(&config("webhook", settings)).err(), want) {
+            (None, None) => {}
+            (Some(got), Some((field, message))) => {
+                assert_eq!(got.field, field, "{given}");
+                assert!(got.message.contains(message), "{given}: {got}");
+                assert!(!got.to_string().contains("hunter2"), "a value is never shown");
+            }
+            (got, want) => panic!("{given}: got {got:?}, want {want:?}"),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Replays: deliveries of what is still in the activations log are sent again, with the delivery ids of the first time, or
+//! for the first time to a destination that was not there yet.
+//!
+//! - What is ordered, and how far it is: `job`.
+//! - What is sent again: `scan` reads the activations log, a piece at a time. It changes nothing.
+//!
+//! What a scan finds goes into the destination's retry queue, and from there the way of everything else; how far the replay
+//! is becomes durable with it. So a restart goes on where it was, and sends nothing of it twice that it did not have to.
+
+mod job;
+mod scan;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use job::NewReplay;
+pub use job::{ReplayJob, ReplayOnly, ReplayOrder, ReplayState};
+pub(crate) use scan::{Scanned, scan};
+
+use crate::config::Key;
+use crate::definition::SettingsError;
+use crate::locate::{UnreadableActivation, first_where};
+use crate::plan::EventCondition;
+use crate::store::{Store, StoreError};
+use std::sync::Arc;
+use tributary_eventlog::EventLog;
+use tributary_model::Timestamp;
+
+/// By how much events may be in the log in another order than they arrived in, in microseconds: an hour. Beyond that a
+/// clock was set, and a range of time may miss some of them.
+const DISORDER_MICROS: i64 = 3_600_000_000;
+
+/// Why a replay can't begin.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReplayError {
+    /// One of the destination runs.
+    #[error("a replay of the destination runs; wait until it is done, or cancel it")]
+    Busy,
+    /// There is no such destination, or it has not begun yet.
+    #[error("there is no such destination, or it has not begun yet")]
+    NoSuch,
+    /// Its condition can't be used.
+    #[error(transparent)]
+    Condition(SettingsError),
+    /// The store or the activations log failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Finds out what a replay has to read: what the log keeps up to the destination's cursor, as far as the times that it names
+/// let. Blocking.
+///
+/// # Errors
+/// Why it can't begin.
+pub(crate) fn prepare(
+    log: &dyn EventLog,
+    store: &Store,
+    key: Key,
+    order: ReplayOrder,
+    now: Timestamp,
+) -> Result<NewReplay, ReplayError> {
+    let state = store.state(key)?.filter(|state| !state.ended).ok_or(ReplayError::NoSuch)?;
+    if let Some(condition) = &order.condition {
+        EventCondition::compile("condition", condition).map_err(ReplayError::Condition)?;
+    }
+    let first_received = |at: Timestamp| {
+        let first = first_where(log, |header| header.received_at >= at);
+        first.map_err(|why: UnreadableActivation| StoreError::Log(Arc::new(why)))
+    };
+    let first = match order.from {
+        Some(from) => first_received(from.plus_micros(-DISORDER_MICROS))?,
+        None => log.bounds().first,
+    };
+    let end = match order.until {
+        Some(until) => first_received(until.plus_micros(DISORDER_MICROS))?.min(state.cursor),
+        None => state.cursor,
+    };
+    Ok(NewReplay { key, order, first: first.min(end), end, began_at: now })
+}

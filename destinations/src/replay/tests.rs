@@ -1,0 +1,295 @@
+//! Replays over a log in memory and a store on disk.
+
+use super::scan::scan_by;
+use super::*;
+use crate::failure::{Failure, Reason};
+use crate::plan::Planned;
+use crate::records::Ending;
+use crate::store::tests::{KEY, TODAY, commit_at, directory, letter, moment, open, wait, write};
+use crate::stored::StoredState;
+use bytes::Bytes;
+use tempfile::TempDir;
+use tributary_eventlog::MemoryLog;
+use tributary_model::activation::{ActivationHeader, ActivationKind, Carried};
+use tributary_model::condition::{Condition, Scope, parse_condition};
+use tributary_model::outcome::Outcome;
+use tributary_model::{Activation, EventKind, MessageId, Position, ProfileId, SourceId, WorkspaceId};
+
+struct Bench {
+    log: MemoryLog,
+    store: Store,
+    _directory: TempDir,
+}
+
+impl Bench {
+    /// A destination that began behind position 4 and has settled everything.
+    fn new() -> Self {
+        let directory = directory();
+        let store = open(&directory);
+        Self { log: MemoryLog::new(), store, _directory: directory }
+    }
+
+    fn append(&self, activation: &Activation) {
+        // A log in memory has appended once the call returns.
+        drop(self.log.append(vec![activation.encode()]));
+    }
+
+    /// Appends activations of these positions, a minute apart, of workspace 1.
+    fn fill(&self, positions: impl IntoIterator<Item = u64>) {
+        positions.into_iter().for_each(|position| self.append(&activation(position)));
+    }
+
+    /// Says how deliveries ended, and up to where the destination has come.
+    fn settle(&self, endings: &[(u64, Outcome)]) {
+        let mut commit = commit_at(KEY, moment(TODAY, 0));
+        commit.state = StoredState::new(self.log.bounds().end, Position::at(4));
+        let ending =
+            |(activation, outcome): &(u64, Outcome)| Ending { activation: *activation, outcome: *outcome };
+        commit.endings = endings.iter().map(ending).collect();
+        write(&self.store, commit);
+    }
+
+    fn begin(&self, order: ReplayOrder) -> ReplayJob {
+        let new = prepare(&self.log, &self.store, KEY, order, moment(TODAY, 0)).expect("it can begin");
+        wait(self.store.begin_replay(new)).expect("nothing runs")
+    }
+
+    /// Scans to the end, so many at a time; the positions that were found.
+    fn run(&self, order: ReplayOrder, most: usize) -> (Vec<u64>, ReplayJob) {
+        let mut job = self.begin(order);
+        let mut found = Vec::new();
+        while job.next < job.end {
+            let scanned =
+                scan_by(&self.log, &self.store, KEY, &planned, &job, most).expect("the log can be read");
+            assert!(scanned.next > job.next && scanned.found.len() <= most);
+            found.extend(scanned.found.iter().map(|found| found.activation.header.position.sequence));
+            job.take(&scanned);
+            // As it would be after a restart.
+            job = ReplayJob::decode(&job.encode()).expect("own bytes");
+        }
+        wait(self.store.cancel_replay(KEY, job.id, moment(TODAY, 0))).expect("writable");
+        (found, job)
+    }
+}
+
+/// Everything that has no profile is left out, as if by a filter; what is of source 9 can't be sent.
+fn planned(activation: &Activation) -> Planned {
+    if activation.header.profile.is_none() {
+        Planned::LeftOut { outcome: Outcome::FilteredByFilter, by: String::new() }
+    } else if activation.header.source == SourceId(9) {
+        Planned::Dead(Failure::new(Reason::UnreadableEvent, ""))
+    } else {
+        Planned::Payloads { payloads: Vec::new(), refused: Vec::new() }
+    }
+}
+
+fn activation(position: u64) -> Activation {
+    let event = format!(r#"{{"type":"track","event":"Bought","properties":{{"n":{position}}}}}"#);
+    Activation {
+        header: ActivationHeader {
+            workspace: KEY.workspace,
+            position: Position::at(position),
+            ordinal: 0,
+            profile: Some(ProfileId([1; 16])),
+            identifiers: Vec::new(),
+            event_kind: EventKind::Track,
+            source: SourceId(1),
+            message_id: MessageId::parse("m").expect("an id"),
+            received_at: minute(position),
+            event_time: Timestamp::default(),
+            kind: ActivationKind::Event,
+            carried: Carried::default(),
+        },
+        event: Bytes::from(event),
+    }
+}
+
+fn minute(number: u64) -> Timestamp {
+    moment(TODAY - 1, number as i64 * 60)
+}
+
+fn condition(text: &str) -> Condition {
+    parse_condition(text, Scope::Event).expect("a condition")
+}
+
+fn only(only: ReplayOnly) -> ReplayOrder {
+    ReplayOrder { only, ..ReplayOrder::default() }
+}
+
+#[test]
+fn what_is_ordered_is_found_however_small_the_pieces_are() {
+    let bench = Bench::new();
+    bench.fill(1..=12);
+    let (dead, dead_again) = ((7, Outcome::DeadLetter), (8, Outcome::DeadLetter));
+    bench.settle(&[(5, Outcome::Skipped), dead, dead_again, (9, Outcome::FilteredByConsent)]);
+    // 8 was sent again, and taken.
+    bench.settle(&[(8, Outcome::Delivered)]);
+    let mut commit = commit_at(KEY, moment(TODAY, 0));
+    commit.state = StoredState::new(12, Position::at(4));
+    commit.letters = vec![
+        (0, letter(7, Reason::Timeout)),
+        (1, letter(8, Reason::Timeout)),
+        (2, letter(10, Reason::NotFound)),
+    ];
+    write(&bench.store, commit);
+    let range = ReplayOrder { from: Some(minute(3)), until: Some(minute(6)), ..ReplayOrder::default() };
+    // Activation n has position n + 1.
+    let cases = [
+        ("everything", ReplayOrder::default(), (1..=12).collect::<Vec<_>>()),
+        ("a range of time", range, vec![3, 4, 5]),
+        (
+            "what was not delivered, or before its time",
+            only(ReplayOnly::NotDelivered),
+            vec![1, 2, 3, 4, 6, 8, 10],
+        ),
+        ("dead letters", only(ReplayOnly::DeadLetters { reason: None }), vec![8, 11]),
+        ("for a reason", only(ReplayOnly::DeadLetters { reason: Some(Reason::NotFound) }), vec![11]),
+        ("for another", only(ReplayOnly::DeadLetters { reason: Some(Reason::Tls) }), vec![]),
+        (
+            "by a condition",
+            ReplayOrder { condition: Some(condition("properties.n >= 11")), ..ReplayOrder::default() },
+            vec![11, 12],
+        ),
+    ];
+    for (name, order, want) in cases {
+        for most in [1, 2, 5, 1_000] {
+            let (found, job) = bench.run(order.clone(), most);
+            assert_eq!(found, want, "{name}, {most} at a time");
+            assert_eq!((job.matched, job.filtered.len()), (want.len() as u64, 0), "{name}");
+        }
+        let (found, job) = bench.run(ReplayOrder { dry_run: true, ..order }, 1);
+        assert_eq!((found.len(), job.matched), (0, want.len() as u64), "{name}, dry");
+    }
+}
+
+#[test]
+fn others_and_repeated_ones_are_passed_over_and_the_filtered_ones_counted() {
+    let bench = Bench::new();
+    bench.fill([5, 6, 7]);
+    let mut other = activation(8);
+    other.header.workspace = WorkspaceId(2);
+    bench.append(&other);
+    // A killed process had sent 6 and 7; the next one wrote them before they arrived.
+    bench.fill([6, 7]);
+    let mut anonymous = activation(9);
+    anonymous.header.profile = None;
+    bench.append(&anonymous);
+    let mut unsendable = activation(10);
+    unsendable.header.source = SourceId(9);
+    bench.append(&unsendable);
+    bench.settle(&[]);
+    bench.fill([11]);
+    for most in [1, 2, 100] {
+        let (found, job) = bench.run(ReplayOrder::default(), most);
+        assert_eq!(found, [5, 6, 7, 10], "up to the cursor");
+        assert_eq!((job.read, job.matched), (8, 5));
+        assert_eq!(job.filtered, [(Outcome::FilteredByFilter, 1)].into());
+    }
+}
+
+#[test]
+fn what_has_expired_is_counted() {
+    let bench = Bench::new();
+    bench.fill(1..=12);
+    bench.settle(&[]);
+    let mut job = bench.begin(ReplayOrder::default());
+    bench.log.expire_before(8);
+    let scanned = scan_by(&bench.log, &bench.store, KEY, &planned, &job, 100).expect("readable");
+    job.take(&scanned);
+    assert_eq!((job.expired, job.read, job.next), (8, 4, 12));
+    wait(bench.store.cancel_replay(KEY, job.id, moment(TODAY, 0))).expect("writable");
+    let job = bench.begin(ReplayOrder::default());
+    assert_eq!((job.first, job.end), (8, 12), "one that begins now knows of it");
+    bench.log.expire_before(12);
+    let scanned = scan_by(&bench.log, &bench.store, KEY, &planned, &job, 100).expect("readable");
+    assert_eq!((scanned.expired, scanned.next), (4, 12));
+}
+
+#[test]
+fn a_log_that_can_t_be_read_loses_nothing() {
+    let bench = Bench::new();
+    bench.fill(1..=3);
+    drop(bench.log.append(vec![Bytes::from_static(b"?")]));
+    bench.settle(&[]);
+    let mut job = bench.begin(ReplayOrder::default());
+    bench.log.set_unreadable(true);
+    assert!(scan_by(&bench.log, &bench.store, KEY, &planned, &job, 9).is_err());
+    bench.log.set_unreadable(false);
+    let scanned = scan_by(&bench.log, &bench.store, KEY, &planned, &job, 9).expect("what comes before it");
+    assert_eq!((scanned.found.len(), scanned.next), (3, 3));
+    job.take(&scanned);
+    let stuck = scan_by(&bench.log, &bench.store, KEY, &planned, &job, 9);
+    assert!(stuck.is_err_and(|why| why.to_string().contains("activation 3")));
+}
+
+#[test]
+fn a_condition_may_name_what_activations_carry_of_profiles() {
+    let bench = Bench::new();
+    for (position, plan) in [(5, Some("\"pro\"")), (6, Some("\"free\"")), (7, None)] {
+        let mut carrying = activation(position);
+        carrying.header.carried.traits = [("plan".into(), plan.map(Into::into))].into();
+        bench.append(&carrying);
+    }
+    bench.fill([8]);
+    bench.settle(&[]);
+    let by = |text: &str| ReplayOrder { condition: Some(condition(text)), ..ReplayOrder::default() };
+    for (text, want) in
+        [("profile.traits.plan = \"pro\"", vec![5]), ("profile.traits.plan != \"pro\"", vec![6, 7])]
+    {
+        let (found, job) = bench.run(by(text), 9);
+        assert_eq!((found, job.not_evaluable), (want, 1), "{text}: the last one carries no plan");
+    }
+}
+
+#[test]
+fn what_can_t_begin_says_why() {
+    let bench = Bench::new();
+    let prepared = |order| prepare(&bench.log, &bench.store, KEY, order, moment(TODAY, 0)).map(|_| ());
+    assert!(matches!(prepared(ReplayOrder::default()), Err(ReplayError::NoSuch)), "it has not begun yet");
+    bench.fill(1..=3);
+    bench.settle(&[]);
+    assert!(prepared(ReplayOrder::default()).is_ok());
+    let audience =
+        ReplayOrder { condition: Some(Condition::Audience("vip".to_owned())), ..only(ReplayOnly::All) };
+    assert!(matches!(prepared(audience), Err(ReplayError::Condition(_))));
+    bench.log.set_unreadable(true);
+    let range = ReplayOrder { from: Some(minute(2)), ..ReplayOrder::default() };
+    assert!(matches!(prepared(range), Err(ReplayError::Store(StoreError::Log(_)))));
+}
+
+#[test]
+fn a_range_of_time_is_all_that_is_read_but_for_an_hour_around_it() {
+    let bench = Bench::new();
+    bench.fill(1..=600);
+    bench.settle(&[]);
+    let order = ReplayOrder { from: Some(minute(200)), until: Some(minute(300)), ..ReplayOrder::default() };
+    let job = bench.begin(order);
+    // Activation n arrived in minute n + 1.
+    assert_eq!((job.first, job.next, job.end), (139, 139, 359));
+}
+
+#[test]
+fn jobs_come_back_from_their_stored_form_and_show_no_condition() {
+    let order = ReplayOrder {
+        from: Some(minute(1)),
+        until: None,
+        condition: Some(condition("properties.email = \"ada@example.com\"")),
+        only: ReplayOnly::DeadLetters { reason: Some(Reason::RateLimited) },
+        dry_run: false,
+        rate_per_second: Some(5),
+    };
+    let new = NewReplay { key: KEY, order, first: 1, end: 9, began_at: minute(2) };
+    let job = ReplayJob {
+        state: ReplayState::Failed("why".to_owned()),
+        filtered: [(Outcome::FilteredByConsent, 3)].into(),
+        ended: [(Outcome::Delivered, 2)].into(),
+        ended_at: Some(minute(3)),
+        newest: Some((Position::at(7), 1)),
+        ..new.job(4)
+    };
+    assert_eq!(ReplayJob::decode(&job.encode()).expect("own bytes"), job);
+    assert!(!format!("{job:?}").contains("ada"));
+    assert!(matches!(ReplayJob::decode(&[2]), Err(StoreError::Version { version: 2, .. })));
+    assert!(matches!(ReplayJob::decode(&[]), Err(StoreError::Damaged(_))));
+    assert!(matches!(ReplayJob::decode(&[1, b'{']), Err(StoreError::Damaged(_))));
+}

@@ -1,0 +1,167 @@
+//! How deliveries ended that were not simply taken: left out, passed over, given up; and those that a replay sent again,
+//! however they ended. A delivery below the cursor that does not wait, and of which nothing is said here, was delivered.
+//!
+//! Keyspaces `dst_outcomes_<day>`, by the day of the commit:
+//!
+//! workspace (4), destination (4), block (8), number (8) → for each run of deliveries that ended alike: how many
+//! activations lie before it since the end of the last run (of the first: since the block's start), how long it is, how
+//! they ended.
+//!
+//! A block is 4096 activations. Each commit adds a row to each block that it says something of; what a row with a larger
+//! number says counts, and what a later day says counts most.
+
+use super::days::Days;
+use super::{StoreError, number_at, numbered};
+use crate::config::Key;
+use crate::records::Ending;
+use fjall::config::FilterPolicy;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use tributary_model::outcome::Outcome;
+
+/// Days of these that are kept at least. The activations log has to be shorter: of what is older nothing can be told.
+const DAYS_KEPT_MIN: u16 = 31;
+
+const BLOCK: u64 = 4096;
+const VERSION: u8 = 1;
+const WHAT: &str = "record of how deliveries ended";
+
+/// How many activations lie before it, how long it is, how they ended.
+type Run = (u16, u16, Outcome);
+
+/// How deliveries ended.
+pub(super) struct Outcomes(Days);
+
+/// Nothing is looked up by a whole key, so no filters.
+fn options() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default().filter_policy(FilterPolicy::disabled())
+}
+
+/// The numbers of the rows that a batch adds: it can't be read before it is written.
+pub(super) type NextNumbers = BTreeMap<[u8; 16], u64>;
+
+impl Outcomes {
+    pub(super) fn open(db: &Database) -> Result<Self, StoreError> {
+        Days::open(db, "dst_outcomes_", options).map(Self)
+    }
+
+    /// Drops what is older than it has to be, and writes out what is not of this day.
+    pub(super) fn turn(&self, today: i64, days_kept: u16) -> Result<(), StoreError> {
+        self.0.drop_before(today - i64::from(days_kept.max(DAYS_KEPT_MIN)))?;
+        self.0.write_out_before(today)
+    }
+
+    /// Adds what is said of these deliveries; of one that is named twice the last counts.
+    pub(super) fn put(
+        &self,
+        batch: &mut OwnedWriteBatch,
+        numbers: &mut NextNumbers,
+        (key, today): (Key, i64),
+        endings: &[Ending],
+    ) -> Result<(), StoreError> {
+        if endings.is_empty() {
+            return Ok(());
+        }
+        // Time does not go back here, or what is new would seem old.
+        let day = self.0.table().last_key_value().map_or(today, |(newest, _)| today.max(*newest));
+        let keyspace = self.0.day(day)?;
+        let mut blocks: BTreeMap<u64, BTreeMap<u16, Outcome>> = BTreeMap::new();
+        for Ending { activation, outcome } in endings {
+            let within = (activation % BLOCK) as u16;
+            blocks.entry(activation / BLOCK).or_default().insert(within, *outcome);
+        }
+        for (block, outcomes) in blocks {
+            let block = numbered(key, block);
+            let number = match numbers.get(&block) {
+                Some(number) => *number,
+                None => next_number(&keyspace, block)?,
+            };
+            numbers.insert(block, number + 1);
+            batch.insert(&keyspace, [&block[..], &number.to_be_bytes()].concat(), encode(&outcomes));
+        }
+        Ok(())
+    }
+
+    /// How a delivery ended, if something was said of it.
+    pub(super) fn outcome_of(&self, key: Key, activation: u64) -> Result<Option<Outcome>, StoreError> {
+        let within = activation % BLOCK;
+        for keyspace in self.0.table().values().rev() {
+            for entry in keyspace.prefix(numbered(key, activation / BLOCK)).rev() {
+                let mut found = None;
+                each(&entry.value()?, |run, outcome| {
+                    if run.contains(&within) {
+                        found = Some(outcome);
+                    }
+                })?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// How deliveries ended of which something was said.
+    pub(super) fn outcomes(
+        &self,
+        key: Key,
+        activations: Range<u64>,
+    ) -> Result<BTreeMap<u64, Outcome>, StoreError> {
+        let mut outcomes = BTreeMap::new();
+        if activations.is_empty() {
+            return Ok(outcomes);
+        }
+        let first = numbered(key, activations.start / BLOCK);
+        let end = numbered(key, (activations.end - 1) / BLOCK + 1);
+        for keyspace in self.0.table().values() {
+            for entry in keyspace.range(first..end) {
+                let (row, value) = entry.into_inner()?;
+                let start = number_at(&row, 8)? * BLOCK;
+                each(&value, |run, outcome| {
+                    let run =
+                        (start + run.start).max(activations.start)..(start + run.end).min(activations.end);
+                    outcomes.extend(run.map(|activation| (activation, outcome)));
+                })?;
+            }
+        }
+        Ok(outcomes)
+    }
+}
+
+/// The number of the next row of a block.
+fn next_number(keyspace: &Keyspace, block: [u8; 16]) -> Result<u64, StoreError> {
+    match keyspace.prefix(block).next_back() {
+        Some(entry) => Ok(number_at(&entry.key()?, 16)? + 1),
+        None => Ok(0),
+    }
+}
+
+fn encode(outcomes: &BTreeMap<u16, Outcome>) -> Vec<u8> {
+    let mut runs: Vec<Run> = Vec::new();
+    let mut end = 0;
+    for (activation, outcome) in outcomes {
+        match runs.last_mut() {
+            Some((_, length, last)) if end == *activation && last == outcome => *length += 1,
+            Some(_) | None => runs.push((activation - end, 1, *outcome)),
+        }
+        end = activation + 1;
+    }
+    postcard::to_extend(&runs, vec![VERSION]).expect("plain values can be written")
+}
+
+/// Shows each run: which activations of the block, and how they ended.
+fn each(value: &[u8], mut show: impl FnMut(Range<u64>, Outcome)) -> Result<(), StoreError> {
+    let runs: Vec<Run> = match value.split_first() {
+        Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| StoreError::Damaged(WHAT))?,
+        Some((&version, _)) => return Err(StoreError::Version { what: WHAT, version }),
+        None => return Err(StoreError::Damaged(WHAT)),
+    };
+    let mut end = 0;
+    for (before, length, outcome) in runs {
+        let start = end + u64::from(before);
+        end = start + u64::from(length);
+        show(start..end, outcome);
+    }
+    Ok(())
+}

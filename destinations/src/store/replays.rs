@@ -1,0 +1,107 @@
+//! Replays where they are stored: the newest fifty of each destination, of which one at most runs.
+
+use super::{StoreError, numbered};
+use crate::config::Key;
+use crate::replay::{NewReplay, ReplayError, ReplayJob, ReplayState};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
+use std::collections::BTreeMap;
+use tributary_model::Timestamp;
+
+/// Replays of a destination that are kept.
+const KEPT: u64 = 50;
+
+/// Replays by destination and number.
+pub(super) struct Replays(Keyspace);
+
+/// Replays as they will be with what a batch changes: it can't be read before it is written.
+pub(super) type Changed = BTreeMap<[u8; 16], ReplayJob>;
+
+impl Replays {
+    pub(super) fn open(db: &Database) -> Result<Self, StoreError> {
+        Ok(Self(db.keyspace("dst_replays", KeyspaceCreateOptions::default)?))
+    }
+
+    pub(super) fn keyspace(&self) -> &Keyspace {
+        &self.0
+    }
+
+    /// Those of a destination, newest first.
+    pub(super) fn all(&self, key: Key) -> Result<Vec<ReplayJob>, StoreError> {
+        let entries = self.0.prefix(key.prefix()).rev();
+        entries.map(|entry| ReplayJob::decode(&entry.value()?)).collect()
+    }
+
+    /// The newest one of a destination.
+    pub(super) fn newest(&self, key: Key) -> Result<Option<ReplayJob>, StoreError> {
+        let newest = self.0.prefix(key.prefix()).next_back();
+        newest.map(|entry| ReplayJob::decode(&entry.value()?)).transpose()
+    }
+
+    /// Begins one, unless one of the destination runs.
+    pub(super) fn begin(
+        &self,
+        batch: &mut OwnedWriteBatch,
+        changed: &mut Changed,
+        new: NewReplay,
+    ) -> Result<ReplayJob, ReplayError> {
+        let key = new.key;
+        let in_batch = changed.range(numbered(key, 0)..=numbered(key, u64::MAX)).next_back();
+        // What the batch has of it is as new as what is stored, or newer.
+        let newest = match in_batch {
+            Some((_, job)) => Some(job.clone()),
+            None => self.newest(key)?,
+        };
+        if newest.as_ref().is_some_and(ReplayJob::is_running) {
+            return Err(ReplayError::Busy);
+        }
+        let id = newest.map_or(1, |newest| newest.id + 1);
+        let job = new.job(id);
+        changed.insert(numbered(key, id), job.clone());
+        if let Some(old) = id.checked_sub(KEPT) {
+            batch.remove(&self.0, numbered(key, old));
+        }
+        Ok(job)
+    }
+
+    /// Cancels one. False if there is none of that number that runs.
+    pub(super) fn cancel(
+        &self,
+        changed: &mut Changed,
+        (key, id): (Key, u64),
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Some(mut job) = self.get(changed, key, id)?.filter(ReplayJob::is_running) else {
+            return Ok(false);
+        };
+        job.state = ReplayState::Cancelled;
+        job.ended_at = Some(now);
+        changed.insert(numbered(key, id), job);
+        Ok(true)
+    }
+
+    /// Takes over how far one is. One that was cancelled meanwhile stays so; one that is too old to be kept stays away.
+    pub(super) fn update(&self, changed: &mut Changed, key: Key, job: &ReplayJob) -> Result<(), StoreError> {
+        let Some(stored) = self.get(changed, key, job.id)? else { return Ok(()) };
+        let mut job = job.clone();
+        if stored.state == ReplayState::Cancelled {
+            job.state = stored.state;
+            job.ended_at = stored.ended_at;
+        }
+        changed.insert(numbered(key, job.id), job);
+        Ok(())
+    }
+
+    pub(super) fn put(&self, batch: &mut OwnedWriteBatch, changed: &Changed) {
+        for (row, job) in changed {
+            batch.insert(&self.0, *row, job.encode());
+        }
+    }
+
+    fn get(&self, changed: &Changed, key: Key, id: u64) -> Result<Option<ReplayJob>, StoreError> {
+        let row = numbered(key, id);
+        match changed.get(&row) {
+            Some(job) => Ok(Some(job.clone())),
+            None => self.0.get(row)?.map(|value| ReplayJob::decode(&value)).transpose(),
+        }
+    }
+}

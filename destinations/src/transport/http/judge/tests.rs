@@ -1,0 +1,207 @@
+use super::*;
+use bytes::Bytes;
+use serde_json::json;
+
+const AFTER: Option<Duration> = Some(Duration::from_secs(3));
+
+fn judge(spec: Json) -> Judge {
+    let spec: ResponseSpec = serde_json::from_value(spec).expect("a specification");
+    Judge::compile("response", Box::leak(Box::new(spec))).expect("it can be used")
+}
+
+fn response(status: u16, after: Option<Duration>, body: &str) -> InboundResponse {
+    InboundResponse { status, retry_after: after, body: Bytes::from(body.to_owned()) }
+}
+
+/// A verdict in short: its kind, its reason, and whether it looks like an outage.
+fn short(verdict: &Verdict) -> String {
+    let of = |kind: &str, failure: &Failure| {
+        let outage = if failure.outage { " outage" } else { "" };
+        format!("{kind} {}{outage}", failure.reason.name())
+    };
+    match verdict {
+        Verdict::Delivered => "delivered".to_owned(),
+        Verdict::Retry { failure, after } => {
+            let after = after.map_or_else(String::new, |after| format!(" after {}", after.as_secs()));
+            of("retry", failure) + &after
+        }
+        Verdict::Rejected(failure) => of("rejected", failure),
+        Verdict::Credentials(failure) => of("credentials", failure),
+    }
+}
+
+fn text(verdict: &Verdict) -> &str {
+    match verdict {
+        Verdict::Delivered => "",
+        Verdict::Retry { failure, .. } | Verdict::Rejected(failure) | Verdict::Credentials(failure) => {
+            &failure.text
+        }
+    }
+}
+
+#[test]
+fn statuses_are_judged_as_documented() {
+    let judge = judge(json!({}));
+    for status in 100..600 {
+        let reason = Reason::of_status(status).name();
+        let want = match status {
+            200..=299 => "delivered".to_owned(),
+            401 => "credentials unauthorized".to_owned(),
+            408 | 425 | 429 | 500 | 502.. => format!("retry {reason} after 3"),
+            _ => format!("rejected {reason}"),
+        };
+        assert_eq!(short(&judge.verdict(&response(status, AFTER, ""))), want, "{status}");
+        let verdicts = judge.verdicts(&response(status, AFTER, ""), &["a", "b"]);
+        assert_eq!(verdicts.iter().map(short).collect::<Vec<_>>(), [&*want, &*want], "{status}");
+    }
+    let cases =
+        [(500, "retry server_error outage"), (503, "retry server_error outage"), (429, "retry rate_limited")];
+    for (status, want) in cases {
+        assert_eq!(short(&judge.verdict(&response(status, None, ""))), want, "{status}");
+    }
+    assert_eq!(text(&judge.verdict(&response(302, None, ""))), "answered 302; redirects are not followed");
+}
+
+#[test]
+fn the_first_rule_that_fits_counts() {
+    let judge = judge(json!({"rules": [
+        {"status": 404, "body": {"text": "no_service"}, "verdict": "credentials", "text": "the webhook was removed"},
+        {"status": [400, "5xx"], "body": {"path": "$.fatal"}, "verdict": "reject", "text": "it said so"},
+        {"status": "2xx", "body": {"path": "$.ok", "equals": false}, "verdict": "reject"},
+        {"status": "2xx", "body": {"path": "$.error.code", "equals": 9}, "verdict": "retry"},
+        {"status": 200, "body": {"path": "$.errors[0]"}, "verdict": "credentials"},
+        {"status": 404, "verdict": "delivered"},
+        {"status": 501, "verdict": "retry"},
+    ]}));
+    let cases = [
+        (404, "no_service", "credentials not_found"),
+        (404, "nobody", "delivered"),
+        (400, r#"{"fatal": true}"#, "rejected bad_request"),
+        (400, r#"{"fatal": "yes"}"#, "rejected bad_request"),
+        (503, r#"{"fatal": [0]}"#, "rejected server_error"),
+        (503, r#"{"fatal": false}"#, "retry server_error outage"),
+        (503, r#"{"fatal": null}"#, "retry server_error outage"),
+        (503, r#"{"fatal": ""}"#, "retry server_error outage"),
+        (503, r#"{"fatal": []}"#, "retry server_error outage"),
+        (503, r#"{"fatal": {}}"#, "retry server_error outage"),
+        (503, r#"{"fatal": true"#, "retry server_error outage"),
+        (503, "", "retry server_error outage"),
+        (200, r#"{"ok": false}"#, "rejected refused_in_body"),
+        (202, r#"{"ok": "false"}"#, "delivered"),
+        (200, r#"{"ok": true, "error": {"code": 9}}"#, "retry refused_in_body"),
+        (200, r#"{"ok": true, "error": {"code": 90}}"#, "delivered"),
+        (200, r#"{"errors": ["x"]}"#, "credentials unauthorized"),
+        (200, r#"{"errors": []}"#, "delivered"),
+        (200, "\u{fffd}no JSON", "delivered"),
+        (501, "", "retry server_error outage"),
+    ];
+    for (status, body, want) in cases {
+        assert_eq!(short(&judge.verdict(&response(status, None, body))), want, "{status} {body}");
+    }
+    let removed = judge.verdict(&response(404, None, "no_service"));
+    assert_eq!(text(&removed), "answered 404: the webhook was removed");
+}
+
+#[test]
+fn results_of_single_deliveries_are_read_by_id_or_in_order() {
+    let by_id = json!({"path": "$.results", "id": "$.id", "status": "$.status", "missing": "retry"});
+    let in_order = json!({"path": "$", "status": "$.ok", "missing": "reject"});
+    let of = |items: &Json| judge(json!({"rules": [{"status": "2xx", "verdict": "items"}], "items": items}));
+    let cases = [
+        (
+            &by_id,
+            json!({"results": [{"id": "c", "status": 429}, {"id": "a", "status": 200}, {"id": "b", "status": "400"}]}),
+            ["delivered", "rejected bad_request", "retry rate_limited after 3"],
+        ),
+        (
+            &by_id,
+            json!({"results": [{"id": "c", "status": 503}, {"id": "x", "status": 400}, {"id": "a"}]}),
+            ["retry refused_in_body after 3", "retry refused_in_body after 3", "retry server_error after 3"],
+        ),
+        (
+            &by_id,
+            json!({"results": [{"id": "a", "status": 401}, {"id": "a", "status": 200}]}),
+            ["credentials unauthorized", "retry refused_in_body after 3", "retry refused_in_body after 3"],
+        ),
+        (&by_id, json!({"result": []}), ["retry unreadable_answer after 3"; 3]),
+        (&by_id, json!({"results": 7}), ["retry unreadable_answer after 3"; 3]),
+        (
+            &in_order,
+            json!([{"ok": true}, {"ok": false}, {"ok": true}]),
+            ["delivered", "rejected refused_in_body", "delivered"],
+        ),
+        (
+            &in_order,
+            json!([{"ok": true}, {"ok": "?"}]),
+            ["delivered", "rejected refused_in_body", "rejected refused_in_body"],
+        ),
+    ];
+    for (items, body, want) in cases {
+        let verdicts = of(items).verdicts(&response(207, AFTER, &body.to_string()), &["a", "b", "c"]);
+        assert_eq!(verdicts.iter().map(short).collect::<Vec<_>>(), want, "{body}");
+    }
+    let cut = of(&by_id).verdicts(&response(200, None, r#"{"results": [{"id": "a", "sta"#), &["a"]);
+    assert_eq!(short(&cut[0]), "retry unreadable_answer");
+    let other = of(&by_id).verdicts(&response(500, None, ""), &["a", "b"]);
+    assert_eq!(other.iter().map(short).collect::<Vec<_>>(), ["retry server_error outage"; 2]);
+    assert_eq!(
+        short(&of(&by_id).verdict(&response(200, None, "{}"))),
+        "delivered",
+        "no deliveries, no results"
+    );
+}
+
+#[test]
+fn the_vendors_words_are_found_but_stay_out_of_failures() {
+    let judge = judge(json!({
+        "rules": [{"status": 200, "verdict": "items"}],
+        "message": ["$.error.message", "$.message"],
+        "items": {"path": "$.results", "status": "$.ok", "message": "$.why", "missing": "reject"},
+    }));
+    let cases = [
+        (400, json!({"message": "ada@example.com is unknown"}), Some("ada@example.com is unknown")),
+        (400, json!({"message": "second", "error": {"message": "first"}}), Some("first")),
+        (400, json!({"message": ["no text"]}), None),
+        (
+            200,
+            json!({"results": [{"ok": true}, {"ok": false, "why": "ada@example.com"}]}),
+            Some("ada@example.com"),
+        ),
+    ];
+    for (status, body, want) in cases {
+        let response = response(status, None, &body.to_string());
+        assert_eq!(judge.message(&response).as_deref(), want, "{body}");
+        for verdict in judge.verdicts(&response, &["a", "b"]) {
+            assert!(!text(&verdict).contains("ada@"), "{body}: {verdict:?}");
+        }
+    }
+    let long = response(400, None, &json!({"message": "é".repeat(1000)}).to_string());
+    assert_eq!(judge.message(&long).map(|text| text.chars().count()), Some(MESSAGE_CHARACTERS_MAX));
+    assert_eq!(judge.message(&response(400, None, "no JSON")), None);
+}
+
+#[test]
+fn a_specification_that_makes_no_sense_is_refused() {
+    let items = json!({"path": "$.r", "status": "$.s", "missing": "retry"});
+    let cases = [
+        (json!({"rules": [{"status": "2x", "verdict": "retry"}]}), "rules[0]"),
+        (json!({"rules": [{"status": [], "verdict": "retry"}]}), "rules[0]"),
+        (json!({"rules": [{"verdict": "retry"}, {"status": 99, "verdict": "retry"}]}), "rules[1]"),
+        (json!({"rules": [{"verdict": "items"}]}), "rules[0]"),
+        (json!({"rules": [{"body": {}, "verdict": "retry"}]}), "rules[0]"),
+        (json!({"rules": [{"body": {"path": "$.a", "text": "b"}, "verdict": "retry"}]}), "rules[0]"),
+        (json!({"rules": [{"body": {"path": "$["}, "verdict": "retry"}]}), "rules[0].body.path"),
+        (json!({"message": ["$["]}), "message"),
+        (json!({"items": {"path": "$[", "status": "$.s", "missing": "retry"}}), "items.path"),
+        (json!({"items": {"path": "$.r", "status": "$.s", "missing": "items"}}), "items.missing"),
+    ];
+    for (spec, place) in cases {
+        let shown = spec.to_string();
+        let spec: ResponseSpec = serde_json::from_value(spec).expect("a specification");
+        let refused = Judge::compile("response", Box::leak(Box::new(spec)))
+            .err()
+            .unwrap_or_else(|| panic!("{shown} is taken"));
+        assert_eq!(refused.field, format!("response.{place}"), "{shown}: {refused}");
+    }
+    judge(json!({"rules": [{"verdict": "items"}], "items": items}));
+}

@@ -1,0 +1,290 @@
+//! Tokens of OAuth 2.0: got by the client's own credentials or by a refresh token, kept in memory until shortly before they
+//! run out, thrown away when a receiver refuses one.
+//!
+//! A server that gives a new refresh token with an access token may take the old one no longer. The new one is kept in memory:
+//! a restart, or new settings, begin with the one in the settings again.
+
+use super::request::USER_AGENT;
+use crate::connect::{InboundResponse, Masker, Outbound, OutboundRequest};
+use crate::definition::OauthGrant;
+use crate::exchange::Verdict;
+use crate::failure::{Failure, Reason};
+use crate::transport::TransportParts;
+use futures_util::future::BoxFuture;
+use oauth2::basic::{BasicClient, BasicErrorResponse, BasicErrorResponseType, BasicTokenResponse};
+use oauth2::{
+    AsyncHttpClient, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse,
+    RefreshToken, RequestTokenError, Scope, TokenResponse, TokenUrl,
+};
+use reqwest::header::HeaderValue;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tributary_model::Timestamp;
+use url::Url;
+
+/// So long before its end a token is used no more, so that it does not run out on the way.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// A token that lives for less than twice the margin is used for half of its life.
+const MARGIN_PART: u32 = 2;
+
+/// Bytes of the token endpoint's answer that are read.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+
+type Client = BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
+
+/// Who asks for tokens.
+pub(super) struct Credentials<'a> {
+    pub(super) id: &'a str,
+    pub(super) secret: &'a str,
+    pub(super) refresh_token: Option<&'a str>,
+    /// Scopes, parted by spaces.
+    pub(super) scope: Option<&'a str>,
+}
+
+/// The tokens of one destination.
+pub(super) struct Oauth {
+    grant: OauthGrant,
+    client: Client,
+    scopes: Vec<Scope>,
+    way: Way,
+    /// Held while a token is fetched: whoever needs one meanwhile waits, and takes what came of it.
+    state: Mutex<State>,
+    /// How often the token endpoint was asked.
+    asked: AtomicU64,
+}
+
+struct State {
+    token: Option<Token>,
+    /// What came of asking the last time, if it was no token.
+    refused: Option<Verdict>,
+    refresh_token: Option<RefreshToken>,
+}
+
+/// A token.
+#[derive(Clone)]
+pub(super) struct Token {
+    /// The header that shows it.
+    pub(super) header: String,
+    /// What has to be hidden because of it: itself.
+    secrets: Vec<String>,
+    /// Which one it is.
+    number: u64,
+    /// From when on it is used no more.
+    until: Option<Timestamp>,
+}
+
+impl Token {
+    /// The masker that hides the token, too.
+    pub(super) fn hide(&self, masker: &Masker) -> Masker {
+        masker.with(self.secrets.iter().map(String::as_str))
+    }
+}
+
+impl Oauth {
+    /// Tokens by that grant; none is got yet.
+    ///
+    /// # Errors
+    /// What is wrong with the token endpoint's URL, to be read after the setting's name.
+    pub(super) fn new(
+        grant: OauthGrant,
+        token_url: &str,
+        credentials: &Credentials<'_>,
+        parts: &TransportParts,
+        timeout: Duration,
+    ) -> Result<Self, String> {
+        let url = TokenUrl::new(token_url.to_owned())
+            .map_err(|_| "must be an absolute URL with https".to_owned())?;
+        let client = BasicClient::new(ClientId::new(credentials.id.to_owned()))
+            .set_client_secret(ClientSecret::new(credentials.secret.to_owned()))
+            .set_token_uri(url);
+        let scopes = credentials.scope.unwrap_or_default().split_ascii_whitespace();
+        let refresh_token = credentials.refresh_token.map(|token| RefreshToken::new(token.to_owned()));
+        Ok(Self {
+            grant,
+            client,
+            scopes: scopes.map(|scope| Scope::new(scope.to_owned())).collect(),
+            way: Way { outbound: Arc::clone(&parts.outbound), timeout, now: Timestamp::MIN },
+            state: Mutex::new(State { token: None, refused: None, refresh_token }),
+            asked: AtomicU64::new(0),
+        })
+    }
+
+    /// A token to be used at that time: the one there is, or a new one.
+    ///
+    /// # Errors
+    /// What it means for the deliveries that there is none.
+    pub(super) async fn token(&self, at: Timestamp) -> Result<Token, Verdict> {
+        let asked = self.asked.load(Ordering::SeqCst);
+        let mut state = self.state.lock().await;
+        if let Some(token) = state.token.as_ref().filter(|token| token.until.is_none_or(|until| at < until)) {
+            return Ok(token.clone());
+        }
+        // Somebody asked while this one waited, and was refused: asking once more would only press the endpoint.
+        if let Some(refused) = state.refused.as_ref().filter(|_| asked != self.asked.load(Ordering::SeqCst)) {
+            return Err(refused.clone());
+        }
+        state.token = None;
+        let fetched = self.fetch(state.refresh_token.as_ref(), at).await;
+        let number = self.asked.fetch_add(1, Ordering::SeqCst);
+        let fetched = fetched.and_then(|answer| {
+            let token = read(&answer, number, at)?;
+            Ok((token, answer.refresh_token().cloned()))
+        });
+        match fetched {
+            Ok((token, refresh_token)) => {
+                state.refresh_token = refresh_token.or(state.refresh_token.take());
+                state.refused = None;
+                state.token = Some(token.clone());
+                Ok(token)
+            }
+            Err(verdict) => {
+                state.refused = Some(verdict.clone());
+                Err(verdict)
+            }
+        }
+    }
+
+    /// Uses that token no more: a receiver refused it.
+    pub(super) async fn throw_away(&self, token: &Token) {
+        let mut state = self.state.lock().await;
+        if state.token.as_ref().is_some_and(|known| known.number == token.number) {
+            state.token = None;
+        }
+    }
+
+    async fn fetch(
+        &self,
+        refresh_token: Option<&RefreshToken>,
+        at: Timestamp,
+    ) -> Result<BasicTokenResponse, Verdict> {
+        let way = Way { now: at, ..self.way.clone() };
+        let scopes = self.scopes.iter().cloned();
+        let answer = match (self.grant, refresh_token) {
+            (OauthGrant::RefreshToken, Some(token)) => {
+                self.client.exchange_refresh_token(token).add_scopes(scopes).request_async(&way).await
+            }
+            (OauthGrant::RefreshToken, None) => {
+                let text = "there is no refresh token in the settings";
+                return Err(Verdict::Credentials(Failure::new(Reason::Unauthorized, text)));
+            }
+            (OauthGrant::ClientCredentials, _) => {
+                self.client.exchange_client_credentials().add_scopes(scopes).request_async(&way).await
+            }
+        };
+        answer.map_err(|why| match why {
+            RequestTokenError::Request(Unanswered(verdict)) => verdict,
+            RequestTokenError::ServerResponse(refusal) => refused(&refusal),
+            RequestTokenError::Parse(..) | RequestTokenError::Other(_) => unreadable(),
+        })
+    }
+}
+
+fn read(answer: &BasicTokenResponse, number: u64, at: Timestamp) -> Result<Token, Verdict> {
+    let secret = answer.access_token().secret();
+    let header = format!("Bearer {secret}");
+    if secret.is_empty() || HeaderValue::from_str(&header).is_err() {
+        return Err(unreadable());
+    }
+    let until = answer.expires_in().map(|life| {
+        let used = life.saturating_sub(MARGIN).max(life / MARGIN_PART);
+        at.plus_micros(i64::try_from(used.as_micros()).unwrap_or(i64::MAX))
+    });
+    let refresh_token = answer.refresh_token().map(|token| token.secret().clone());
+    let secrets = refresh_token.into_iter().chain([secret.clone()]).collect();
+    Ok(Token { header, secrets, number, until })
+}
+
+/// What the token endpoint's own words mean. Those that RFC 6749 §5.2 knows say that the credentials, or what the settings ask
+/// for with them, will never do.
+fn refused(refusal: &BasicErrorResponse) -> Verdict {
+    let known = match refusal.error() {
+        BasicErrorResponseType::InvalidClient => "invalid_client",
+        BasicErrorResponseType::InvalidGrant => "invalid_grant",
+        BasicErrorResponseType::InvalidRequest => "invalid_request",
+        BasicErrorResponseType::InvalidScope => "invalid_scope",
+        BasicErrorResponseType::UnauthorizedClient => "unauthorized_client",
+        BasicErrorResponseType::UnsupportedGrantType => "unsupported_grant_type",
+        BasicErrorResponseType::Extension(_) => {
+            let text = "the token endpoint answered with an error that may pass";
+            return Verdict::Retry { failure: Failure::new(Reason::UnexpectedStatus, text), after: None };
+        }
+    };
+    let text = format!("the token endpoint refused the credentials ({known}): check the settings for OAuth");
+    Verdict::Credentials(Failure::new(Reason::Unauthorized, text))
+}
+
+fn unreadable() -> Verdict {
+    let text = "the token endpoint's answer holds no token that can be read";
+    Verdict::Retry { failure: Failure::new(Reason::UnreadableAnswer, text), after: None }
+}
+
+/// The way to the token endpoint.
+#[derive(Clone)]
+struct Way {
+    outbound: Arc<Outbound>,
+    timeout: Duration,
+    now: Timestamp,
+}
+
+/// Why there is no answer that could hold a token or a reason.
+#[derive(Debug, thiserror::Error)]
+#[error("the token endpoint gave no answer that can be used")]
+struct Unanswered(Verdict);
+
+impl<'c> AsyncHttpClient<'c> for Way {
+    type Error = Unanswered;
+    type Future = BoxFuture<'c, Result<HttpResponse, Unanswered>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.ask(request))
+    }
+}
+
+impl Way {
+    async fn ask(&self, request: HttpRequest) -> Result<HttpResponse, Unanswered> {
+        let (parts, body) = request.into_parts();
+        let invalid =
+            |text: &str| Unanswered(Verdict::Credentials(Failure::new(Reason::InvalidRequest, text)));
+        let url =
+            Url::parse(&parts.uri.to_string()).map_err(|_| invalid("the token endpoint's URL is none"))?;
+        let mut outbound =
+            OutboundRequest { method: parts.method.to_string(), url, headers: Vec::new(), body: body.into() };
+        for (name, value) in &parts.headers {
+            let value =
+                value.to_str().map_err(|_| invalid("the client's credentials can't stand in a header"))?;
+            outbound.set_header(name.as_str(), value.to_owned());
+        }
+        outbound.set_header("user-agent", USER_AGENT.to_owned());
+        let sent = self.outbound.send(outbound, self.timeout, ANSWER_BYTES_MAX, self.now).await;
+        let response = sent.map_err(|failure| {
+            let text = format!("the token endpoint can't be asked: {}", failure.text);
+            Unanswered(Verdict::Retry { failure: Failure { text, ..failure }, after: None })
+        })?;
+        judge(&response)?;
+        let answer = oauth2::http::Response::builder().status(response.status).body(response.body.to_vec());
+        answer.map_err(|_| Unanswered(unreadable()))
+    }
+}
+
+/// Lets answers pass that hold a token, or a reason in the form of RFC 6749.
+fn judge(response: &InboundResponse) -> Result<(), Unanswered> {
+    let (status, after) = (response.status, response.retry_after);
+    let has_reason = || serde_json::from_slice::<BasicErrorResponse>(&response.body).is_ok();
+    let text = format!("the token endpoint answered {status}");
+    match status {
+        200 => Ok(()),
+        400 | 401 | 403 if has_reason() => Ok(()),
+        401 | 403 => Err(Unanswered(Verdict::Credentials(Failure::answered(status, text)))),
+        _ => {
+            let failure =
+                Failure { outage: status >= 500 && after.is_none(), ..Failure::answered(status, text) };
+            Err(Unanswered(Verdict::Retry { failure, after }))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

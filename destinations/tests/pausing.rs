@@ -1,0 +1,124 @@
+//! Pauses: credentials that are refused, outages, and how they end.
+
+use crate::harness::{Bench, SECOND, WORKSPACE, number_event, wait, webhook};
+use crate::receiver::{Receiver, Reply};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use tributary_destinations::PauseReason;
+use tributary_model::DestinationId;
+use tributary_model::clock::Clock;
+use tributary_model::outcome::Outcome;
+
+const ID: DestinationId = DestinationId(1);
+
+/// A receiver that answers with a status that can be changed.
+fn receiver(status: u16) -> (Receiver, Arc<AtomicU16>) {
+    let status = Arc::new(AtomicU16::new(status));
+    let now = Arc::clone(&status);
+    (Receiver::start(move |_| Reply::status(now.load(Ordering::SeqCst))), status)
+}
+
+fn wait_paused(bench: &Bench, reason: PauseReason) {
+    bench.wait_status(1, "a pause", |status| {
+        status.under_way == 0 && status.paused.as_ref().is_some_and(|paused| paused.reason == reason)
+    });
+}
+
+#[test]
+fn refused_credentials_pause_until_somebody_resumes() {
+    let (receiver, status) = receiver(401);
+    let mut bench = Bench::new();
+    bench.engine().apply(vec![webhook(1, &receiver.url)]);
+    bench.append_numbers(0..5);
+    wait_paused(&bench, PauseReason::Credentials);
+    let paused = bench.status(1).paused.expect("it is paused");
+    assert_eq!((paused.failure.status, paused.probes_at), (Some(401), None));
+    let asked = receiver.seen().len();
+    assert!(asked <= 5, "nothing is spent on it: {asked}");
+    // Neither time nor a restart changes that.
+    bench.clock.advance_micros(20 * 86_400 * SECOND);
+    bench.append_numbers(5..8);
+    bench.crash();
+    bench.start();
+    bench.engine().apply(vec![webhook(1, &receiver.url)]);
+    wait_paused(&bench, PauseReason::Credentials);
+    bench.wait_status(1, "the new ones", |status| status.cursor + status.behind == 8);
+    assert_eq!(receiver.seen().len(), asked);
+    assert!(bench.dead_letters(1).is_empty());
+    status.store(200, Ordering::SeqCst);
+    assert!(bench.engine().resume(WORKSPACE, ID));
+    bench.wait_delivered(1, 8);
+    assert_eq!(bench.status(1).paused, None);
+    assert!(!bench.engine().resume(WORKSPACE, DestinationId(9)), "there is no such destination");
+}
+
+#[test]
+fn other_settings_end_a_pause_that_credentials_caused() {
+    let (refusing, _) = receiver(401);
+    let (taking, _) = receiver(200);
+    let mut bench = Bench::new();
+    bench.engine().apply(vec![webhook(1, &refusing.url)]);
+    bench.append_numbers(0..3);
+    wait_paused(&bench, PauseReason::Credentials);
+    let mut renamed = webhook(1, &refusing.url);
+    renamed.name = "another name".to_owned();
+    bench.engine().apply(vec![renamed]);
+    wait_paused(&bench, PauseReason::Credentials);
+    bench.engine().apply(vec![webhook(1, &taking.url)]);
+    bench.wait_delivered(1, 3);
+    assert_eq!(bench.status(1).paused, None);
+}
+
+#[test]
+fn an_outage_pauses_and_ends_by_itself() {
+    let (receiver, status) = receiver(503);
+    let mut bench = Bench::new();
+    bench.engine().apply(vec![webhook(1, &receiver.url)]);
+    bench.append_numbers(0..30);
+    wait(
+        "a pause",
+        || {
+            bench.clock.advance_micros(SECOND);
+            bench.status(1).paused.is_some()
+        },
+        || format!("{:?}", bench.status(1)),
+    );
+    wait_paused(&bench, PauseReason::Outage);
+    let paused = bench.status(1).paused.expect("it is paused");
+    assert!(paused.probes_at.is_some_and(|at| at > bench.clock.now()));
+    bench.stop();
+    bench.start();
+    bench.engine().apply(vec![webhook(1, &receiver.url)]);
+    wait_paused(&bench, PauseReason::Outage);
+    status.store(200, Ordering::SeqCst);
+    wait(
+        "the rest",
+        || {
+            bench.clock.advance_micros(SECOND);
+            bench.delivered(1) == 30
+        },
+        || format!("{:?}", bench.status(1)),
+    );
+    assert_eq!(bench.status(1).paused, None);
+    assert_eq!(bench.totals(1).taken, 30);
+}
+
+#[test]
+fn a_pause_uses_up_none_of_the_time_of_deliveries() {
+    let (receiver, status) = receiver(401);
+    let mut bench = Bench::new();
+    bench.engine().apply(vec![webhook(1, &receiver.url)]);
+    bench.append(WORKSPACE, Some(1), &number_event(1));
+    wait_paused(&bench, PauseReason::Credentials);
+    // Longer than deliveries are tried.
+    bench.clock.advance_micros(8 * 86_400 * SECOND);
+    status.store(500, Ordering::SeqCst);
+    let before = receiver.seen().len();
+    bench.engine().resume(WORKSPACE, ID);
+    receiver.wait_for(before + 1);
+    bench.wait_status(1, "the failure on record", |status| status.waiting == 1 && status.under_way == 0);
+    assert_eq!(bench.totals(1).ended(Outcome::DeadLetter), 0, "it has not been tried for seven days");
+    status.store(200, Ordering::SeqCst);
+    bench.clock.advance_micros(700 * SECOND);
+    bench.wait_delivered(1, 1);
+}

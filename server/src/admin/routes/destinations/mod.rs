@@ -1,0 +1,163 @@
+//! Destinations: where activations go.
+
+pub(in crate::admin) mod definitions;
+pub(in crate::admin) mod deliveries;
+pub(in crate::admin) mod overview;
+pub(in crate::admin) mod preview;
+pub(in crate::admin) mod replays;
+pub(in crate::admin) mod status;
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Payload};
+use tributary_model::workspace::{Destination, Scope};
+use tributary_model::{DestinationId, Workspace};
+
+use super::{Answer, caller, deleted, order, versioned};
+use crate::admin::destinations::bodies::{
+    DestinationBody, DestinationNew, DestinationPatch, DestinationView, Resume,
+};
+use crate::admin::dto::List;
+use crate::admin::edit::gone;
+use crate::admin::error::ApiError;
+use crate::admin::settings::unsealed;
+use crate::admin::{Admin, request};
+
+const WHAT: &str = "destination";
+
+/// Create a destination
+///
+/// It gets the events that are accepted from then on.
+#[utoipa::path(post, path = "/admin/v1/destinations", tag = "destinations", request_body = DestinationNew,
+    responses((status = 201, description = "Created", body = DestinationView)))]
+pub(in crate::admin) async fn create(admin: Data<Admin>, http: HttpRequest, payload: Payload) -> Answer {
+    let (_, order) = order(&admin, &http)?;
+    let new: DestinationNew = request::json(payload, admin.editor.limits.body_bytes_max).await?;
+    let editor = admin.editor.clone();
+    let made = admin
+        .store
+        .change(order, move |draft| {
+            let definition = new.definition.clone();
+            let id = editor.create_destination(draft, new)?;
+            Ok((id, format!("destination {id} ({definition}) created")))
+        })
+        .await?;
+    let (id, workspace) = (made.value, made.workspace);
+    Ok(versioned(StatusCode::CREATED, &workspace, &view(&admin, &workspace, find(&workspace, id)?)))
+}
+
+/// List the destinations
+#[utoipa::path(get, path = "/admin/v1/destinations", tag = "destinations",
+    responses((status = 200, description = "All destinations, by id", body = List<DestinationView>)))]
+pub(in crate::admin) async fn list(admin: Data<Admin>, http: HttpRequest) -> Answer {
+    let workspace = caller(&admin, &http, Scope::AdminRead)?.workspace;
+    let data = workspace.destinations.iter().map(|destination| view(&admin, &workspace, destination));
+    Ok(versioned(StatusCode::OK, &workspace, &List { data: data.collect() }))
+}
+
+/// Read a destination
+#[utoipa::path(get, path = "/admin/v1/destinations/{id}", tag = "destinations",
+    params(("id" = String, Path, description = "Its id", example = "dst_3")),
+    responses((status = 200, description = "The destination", body = DestinationView)))]
+pub(in crate::admin) async fn read(admin: Data<Admin>, http: HttpRequest) -> Answer {
+    let workspace = caller(&admin, &http, Scope::AdminRead)?.workspace;
+    let destination = find(&workspace, request::id(&http, WHAT)?)?;
+    Ok(versioned(StatusCode::OK, &workspace, &view(&admin, &workspace, destination)))
+}
+
+/// Change a destination
+///
+/// Off parks it. On resumes it where it was parked, or from now.
+#[utoipa::path(patch, path = "/admin/v1/destinations/{id}", tag = "destinations",
+    request_body = DestinationPatch,
+    params(("id" = String, Path, description = "Its id", example = "dst_3")),
+    responses((status = 200, description = "The destination as it is now", body = DestinationView)))]
+pub(in crate::admin) async fn change(admin: Data<Admin>, http: HttpRequest, payload: Payload) -> Answer {
+    let (_, order) = order(&admin, &http)?;
+    let id: DestinationId = request::id(&http, WHAT)?;
+    let patch: DestinationPatch = request::json(payload, admin.editor.limits.body_bytes_max).await?;
+    let editor = admin.editor.clone();
+    let made = admin
+        .store
+        .change(order, move |draft| {
+            let words = words(&patch);
+            editor.patch_destination(draft, id, patch)?;
+            Ok(((), format!("destination {id} {words}")))
+        })
+        .await?;
+    let workspace = made.workspace;
+    Ok(versioned(StatusCode::OK, &workspace, &view(&admin, &workspace, find(&workspace, id)?)))
+}
+
+/// The change in words for the history; of settings, mappings and filters only the names.
+fn words(patch: &DestinationPatch) -> String {
+    let mut words = Vec::new();
+    if patch.name.is_some() {
+        words.push("renamed".to_owned());
+    }
+    if let Some(settings) = &patch.settings {
+        let names: Vec<&str> = settings.keys().map(String::as_str).collect();
+        words.push(format!("given settings ({})", names.join(", ")));
+    }
+    match &patch.mappings {
+        Some(Some(mappings)) => {
+            let names: Vec<&str> = mappings.iter().map(|mapping| mapping.name.as_str()).collect();
+            words.push(format!("given mappings ({})", names.join(", ")));
+        }
+        Some(None) => words.push("given the mappings of its definition".to_owned()),
+        None => {}
+    }
+    if let Some(filters) = &patch.filters {
+        let names: Vec<&str> = filters.iter().map(|filter| filter.name.as_str()).collect();
+        words.push(format!("given filters ({})", names.join(", ")));
+    }
+    if patch.consent.is_some() {
+        words.push("given a rule of consent".to_owned());
+    }
+    match (patch.enabled, patch.resume) {
+        (Some(true), Some(Resume::Now)) => words.push("switched on from now".to_owned()),
+        (Some(true), _) => words.push("switched on".to_owned()),
+        (Some(false), _) => words.push("switched off".to_owned()),
+        (None, _) => {}
+    }
+    words.join(", ")
+}
+
+/// Delete a destination
+///
+/// What waits for it is not delivered any more.
+#[utoipa::path(delete, path = "/admin/v1/destinations/{id}", tag = "destinations",
+    params(("id" = String, Path, description = "Its id", example = "dst_3")),
+    responses((status = 204, description = "Deleted")))]
+pub(in crate::admin) async fn delete(admin: Data<Admin>, http: HttpRequest) -> Answer {
+    let (_, order) = order(&admin, &http)?;
+    let id: DestinationId = request::id(&http, WHAT)?;
+    let made = admin
+        .store
+        .change(order, move |draft| {
+            draft.workspace.destination(id).ok_or_else(|| gone(WHAT, id))?;
+            draft.workspace.destinations.retain(|destination| destination.id != id);
+            Ok(((), format!("destination {id} deleted")))
+        })
+        .await?;
+    Ok(deleted(&made.workspace))
+}
+
+/// The destination of an id.
+fn find(workspace: &Workspace, id: DestinationId) -> Result<&Destination, ApiError> {
+    workspace.destination(id).ok_or_else(|| request::no_such(WHAT, id))
+}
+
+/// A destination, and how it stands.
+fn view(admin: &Admin, workspace: &Workspace, destination: &Destination) -> DestinationView {
+    let status = admin.outside.destinations.status(workspace.id, destination.id);
+    let sealed = unsealed(&admin.editor.sealing, workspace.id, destination).err().map(|why| why.to_string());
+    let problem = sealed.or_else(|| status.as_ref().and_then(|status| status.problem.clone()));
+    let state = match (destination.enabled, &problem) {
+        (false, _) => "off",
+        (true, Some(_)) => "broken",
+        (true, None) if status.as_ref().is_some_and(|status| status.paused.is_some()) => "paused",
+        (true, None) => "on",
+    };
+    DestinationView { destination: DestinationBody::of(destination), state, problem }
+}

@@ -1,0 +1,109 @@
+//! Replays: what was before is sent again, with the delivery ids of the first time.
+
+use std::sync::Arc;
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use tributary_model::workspace::Scope;
+use tributary_model::{DestinationId, Workspace, WorkspaceId};
+
+use super::find;
+use crate::admin::destinations::replays::{ReplayNew, ReplayView};
+use crate::admin::dto::List;
+use crate::admin::error::{ApiError, ErrorBody};
+use crate::admin::routes::{Answer, blocking, caller};
+use crate::admin::{Admin, request};
+
+const WHAT: &str = "replay";
+
+/// Send again what was before
+///
+/// Also what arrived before the destination was created: so a new one is back-filled. A dry run only counts. Deliveries have
+/// the ids of the first time. One replay of a destination runs at a time.
+#[utoipa::path(post, path = "/admin/v1/destinations/{id}/replay", tag = "replays", request_body = ReplayNew,
+    params(("id" = String, Path, description = "The id of the destination", example = "dst_3")),
+    responses(
+        (status = 202, description = "It runs", body = ReplayView),
+        (status = 409, description = "Another one runs", body = ErrorBody),
+    ))]
+pub(in crate::admin) async fn begin(admin: Data<Admin>, http: HttpRequest, payload: Payload) -> Answer {
+    let caller = caller(&admin, &http, Scope::AdminWrite)?;
+    let (workspace, destination) = place(&caller.workspace, &http)?;
+    let new: ReplayNew = request::json(payload, admin.editor.limits.body_bytes_max).await?;
+    let order = new.order()?;
+    let begun = admin.outside.destinations.start_replay(workspace, destination, order).await?;
+    tracing::info!(%workspace, %destination, replay = begun.id, by = %caller.author(), "a replay was begun");
+    Ok(HttpResponse::Accepted().json(begun))
+}
+
+/// List the replays of a destination
+///
+/// Newest first, with how far they are.
+#[utoipa::path(get, path = "/admin/v1/destinations/{id}/replays", tag = "replays",
+    params(("id" = String, Path, description = "The id of the destination", example = "dst_3")),
+    responses((status = 200, description = "The replays that are remembered", body = List<ReplayView>)))]
+pub(in crate::admin) async fn list(admin: Data<Admin>, http: HttpRequest) -> Answer {
+    let of = caller(&admin, &http, Scope::AdminRead)?.workspace;
+    let (workspace, destination) = place(&of, &http)?;
+    let data = replays(&admin, workspace, destination).await?;
+    Ok(HttpResponse::Ok().json(List::<ReplayView> { data }))
+}
+
+/// Read a replay
+#[utoipa::path(get, path = "/admin/v1/destinations/{id}/replays/{replay}", tag = "replays",
+    params(
+        ("id" = String, Path, description = "The id of the destination", example = "dst_3"),
+        ("replay" = String, Path, description = "The id of the replay", example = "1"),
+    ),
+    responses((status = 200, description = "The replay", body = ReplayView)))]
+pub(in crate::admin) async fn read(admin: Data<Admin>, http: HttpRequest) -> Answer {
+    let of = caller(&admin, &http, Scope::AdminRead)?.workspace;
+    let (workspace, destination) = place(&of, &http)?;
+    let id = replay(&http);
+    let all = replays(&admin, workspace, destination).await?;
+    let found = all.into_iter().find(|replay| replay.id == id);
+    Ok(HttpResponse::Ok().json(found.ok_or_else(|| request::no_such(WHAT, id))?))
+}
+
+/// Cancel a replay
+///
+/// What it queued and is not under way is not sent.
+#[utoipa::path(delete, path = "/admin/v1/destinations/{id}/replays/{replay}", tag = "replays",
+    params(
+        ("id" = String, Path, description = "The id of the destination", example = "dst_3"),
+        ("replay" = String, Path, description = "The id of the replay", example = "1"),
+    ),
+    responses((status = 204, description = "Cancelled, if it still ran")))]
+pub(in crate::admin) async fn cancel(admin: Data<Admin>, http: HttpRequest) -> Answer {
+    let caller = caller(&admin, &http, Scope::AdminWrite)?;
+    let (workspace, destination) = place(&caller.workspace, &http)?;
+    let id = replay(&http);
+    let all = replays(&admin, workspace, destination).await?;
+    if !all.iter().any(|replay| replay.id == id) {
+        return Err(request::no_such(WHAT, id));
+    }
+    let number = id.parse().map_err(|_| request::no_such(WHAT, id))?;
+    if admin.outside.destinations.cancel_replay(workspace, destination, number).await? {
+        tracing::info!(%workspace, %destination, replay = number, by = %caller.author(), "a replay was cancelled");
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn place(workspace: &Workspace, http: &HttpRequest) -> Result<(WorkspaceId, DestinationId), ApiError> {
+    let destination = find(workspace, request::id(http, super::WHAT)?)?;
+    Ok((workspace.id, destination.id))
+}
+
+/// The id of a replay in the path.
+fn replay(http: &HttpRequest) -> &str {
+    http.match_info().get("replay").unwrap_or_default()
+}
+
+async fn replays(
+    admin: &Admin,
+    workspace: WorkspaceId,
+    destination: DestinationId,
+) -> Result<Vec<ReplayView>, ApiError> {
+    let part = Arc::clone(&admin.outside.destinations);
+    blocking(move || part.replays(workspace, destination)).await
+}
