@@ -8,6 +8,7 @@ use crate::exchange::{Payload, RequestRecord, ResponseRecord, Verdict};
 use crate::failure::{Failure, Reason};
 use crate::ledger::{Job, Mapped};
 use crate::locate::UnreadableActivation;
+use crate::pace::Rate;
 use crate::plan::Planned;
 use crate::stored::Waiting;
 use std::collections::HashMap;
@@ -29,6 +30,8 @@ pub(crate) struct Means {
     pub(crate) bytes_max: usize,
     /// Requests carry at most so many payloads.
     pub(crate) payloads_max: usize,
+    /// How many requests a second there may be. Leave for the first one was taken before the attempt.
+    pub(crate) rate: Arc<Rate>,
 }
 
 /// Deliveries that were attempted together.
@@ -41,6 +44,8 @@ pub(crate) struct Flight {
     pub(crate) began: std::time::Instant,
     /// It was sent to see whether the receiver is back.
     pub(crate) probe: bool,
+    /// What it was sent with.
+    pub(crate) configured: Configured,
 }
 
 /// An attempt that is over.
@@ -49,7 +54,7 @@ pub(crate) struct Attempt {
     pub(crate) started: Timestamp,
     pub(crate) ended: Timestamp,
     pub(crate) result: AttemptResult,
-    /// The last request in which it was sent: an index of [`Flight::requests`].
+    /// The request that decided about it: an index of [`Flight::requests`].
     pub(crate) request: Option<usize>,
 }
 
@@ -86,7 +91,13 @@ pub(crate) enum AttemptResult {
     /// It will never be taken.
     Rejected(Failure),
     /// The receiver refuses everything.
-    Credentials(Failure),
+    Credentials {
+        failure: Failure,
+        /// As in [`AttemptResult::Failed`].
+        done: Vec<u32>,
+        /// As in [`AttemptResult::Failed`].
+        refused: Option<Failure>,
+    },
     /// It was not sent: something before it has to go first.
     NotTried,
     /// Retention has removed the activation from its log.
@@ -102,7 +113,8 @@ struct OnTheWay {
     verdicts: Vec<Option<Verdict>>,
     /// It went in a request that was refused as a whole, with others.
     with_others: bool,
-    request: Option<usize>,
+    /// Of each payload, the request in which it was sent.
+    requests: Vec<Option<usize>>,
 }
 
 /// Payloads that go in one request: indexes of deliveries and of their payloads.
@@ -115,20 +127,22 @@ pub(crate) async fn attempt(means: Means, jobs: Vec<Job>, probe: bool) -> Flight
     for mut job in jobs {
         match mapped_of(&means, &mut job).await {
             Ok(mapped) => {
-                let verdicts = vec![None; mapped.payloads.len()];
-                on_the_way.push(OnTheWay { job, mapped, verdicts, with_others: false, request: None });
+                let payloads = mapped.payloads.len();
+                let (verdicts, requests) = (vec![None; payloads], vec![None; payloads]);
+                on_the_way.push(OnTheWay { job, mapped, verdicts, with_others: false, requests });
             }
             Err(result) => ended.push((job, result, None)),
         }
     }
     let requests = send_all(&means, &mut on_the_way).await;
     for delivery in on_the_way {
-        let (result, request) = (delivery.result(), delivery.request);
+        let (result, request) = (delivery.result(), delivery.request());
         ended.push((delivery.job, result, request));
     }
     let now = means.clock.now();
     let attempt = |(job, result, request)| Attempt { job, started, ended: now, result, request };
-    Flight { attempts: ended.into_iter().map(attempt).collect(), requests, began, probe }
+    let attempts = ended.into_iter().map(attempt).collect();
+    Flight { attempts, requests, began, probe, configured: means.configured }
 }
 
 /// What the mappings make of a delivery, or how it has ended before there was a request.
@@ -174,6 +188,7 @@ async fn activation_of(means: &Means, job: &mut Job) -> Result<Arc<Activation>, 
 async fn send_all(means: &Means, deliveries: &mut [OnTheWay]) -> Vec<Sent> {
     let mut requests = Vec::new();
     let mut held: Vec<ProfileId> = Vec::new();
+    let keeps_order = means.configured.order == OrderSpec::Profile;
     for parcel in parcels(means, deliveries) {
         let is_held =
             |at: usize| deliveries[at].job.waiting.profile.is_some_and(|profile| held.contains(&profile));
@@ -183,10 +198,14 @@ async fn send_all(means: &Means, deliveries: &mut [OnTheWay]) -> Vec<Sent> {
         }
         let payloads: Vec<Payload> =
             parcel.iter().map(|(at, nth)| deliveries[*at].mapped.payloads[*nth].clone()).collect();
+        if !requests.is_empty() {
+            means.rate.wait().await;
+        }
         let at = means.clock.now();
         let exchange = means.configured.transport.send(&payloads, at).await;
         let number = requests.len();
-        let as_a_whole = refused_as_a_whole(&exchange.verdicts);
+        let as_a_whole = refused_as_a_whole(&exchange.verdicts)
+            && parcel.iter().any(|(at, _)| *at != parcel[0].0);
         let mut verdicts = exchange.verdicts.into_iter();
         let mut goes_on = true;
         for (at, nth) in &parcel {
@@ -194,14 +213,15 @@ async fn send_all(means: &Means, deliveries: &mut [OnTheWay]) -> Vec<Sent> {
             let delivery = &mut deliveries[*at];
             if let Verdict::Retry { failure, .. } = &verdict {
                 goes_on &= !failure.outage && failure.reason != Reason::RateLimited;
-                if means.configured.order == OrderSpec::Profile {
-                    held.extend(delivery.job.waiting.profile);
-                }
+                held.extend(delivery.job.waiting.profile.filter(|_| keeps_order));
             }
             goes_on &= !matches!(verdict, Verdict::Credentials(_));
-            delivery.with_others |= as_a_whole && parcel.len() > 1;
+            if as_a_whole {
+                delivery.with_others = true;
+                held.extend(delivery.job.waiting.profile.filter(|_| keeps_order));
+            }
             delivery.verdicts[*nth] = Some(verdict);
-            delivery.request = Some(number);
+            delivery.requests[*nth] = Some(number);
         }
         requests.push(Sent { payloads, at, response: exchange.response });
         if !goes_on {
@@ -236,7 +256,9 @@ fn parcels(means: &Means, deliveries: &[OnTheWay]) -> Vec<Parcel> {
             let bytes = payload.body.len();
             let fits = |number: &usize| {
                 let (parcel, size) = &parcels[*number];
-                *number >= after && parcel.len() < means.payloads_max && size + bytes <= means.bytes_max
+                let fits = parcel.len() < means.payloads_max && size + bytes <= means.bytes_max;
+                // One that goes alone shares not even with its own.
+                *number >= after && fits && !delivery.job.waiting.alone
             };
             let number = match open.get(&key).copied().filter(fits) {
                 Some(number) => number,
@@ -257,15 +279,25 @@ fn parcels(means: &Means, deliveries: &[OnTheWay]) -> Vec<Parcel> {
 }
 
 impl OnTheWay {
+    /// The request that decided about it: the first that failed, else the last.
+    fn request(&self) -> Option<usize> {
+        let sent = self.verdicts.iter().zip(&self.requests);
+        let mut failed = sent.filter(|(verdict, _)| !matches!(verdict, None | Some(Verdict::Delivered)));
+        let failed = failed.find_map(|(_, request)| *request);
+        failed.or_else(|| self.requests.iter().rev().find_map(|request| *request))
+    }
+
     /// What the verdicts on its payloads amount to.
     fn result(&self) -> AttemptResult {
         let mut refused = self.job.waiting.refused.clone().or_else(|| self.mapped.refused.clone());
         let mut done = self.job.waiting.done.clone();
-        let (mut retry, mut alone, mut waits) = (None, false, false);
+        let (mut retry, mut alone, mut waits, mut credentials) = (None, false, false, None);
         for (payload, verdict) in self.mapped.payloads.iter().zip(&self.verdicts) {
             match verdict {
                 Some(Verdict::Delivered) => done.push(payload.mapping),
-                Some(Verdict::Credentials(failure)) => return AttemptResult::Credentials(failure.clone()),
+                Some(Verdict::Credentials(failure)) => {
+                    credentials.get_or_insert(failure.clone());
+                }
                 Some(Verdict::Retry { failure, after }) => {
                     retry.get_or_insert((failure.clone(), *after));
                 }
@@ -279,6 +311,9 @@ impl OnTheWay {
                 }
                 None => waits = true,
             }
+        }
+        if let Some(failure) = credentials {
+            return AttemptResult::Credentials { failure, done, refused };
         }
         match (retry, refused) {
             (Some((failure, after)), refused) => AttemptResult::Failed { failure, after, done, refused, alone },

@@ -2,39 +2,199 @@
 
 use crate::config::{DestinationConfig, Limits};
 use crate::configured::Configured;
-use crate::connect::{Addresses, Outbound};
-use crate::definition::SettingsError;
-use std::sync::Arc;
+use crate::connect::{AddressRule, Addresses, Encryption, Outbound, RefusedAddress, SendError};
+use crate::definition::{SettingKind, SettingsError, Spec, TransportSpec};
+use crate::registry;
+use crate::settings::{text, url};
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
 use tributary_model::workspace::DestinationNeeds;
+use url::{Host, Url};
+
+/// What transports are made with that are only looked at. Nothing is sent by it.
+static OUTBOUND: LazyLock<Result<Arc<Outbound>, SendError>> =
+    LazyLock::new(|| Outbound::new(Addresses::Public, Limits::default().connect_timeout).map(Arc::new));
 
 /// Checks a configuration as far as that is possible without connecting to anything, and tells what activations have to
-/// carry for it.
+/// carry for it. Hosts that are addresses are checked as sending does; names are resolved only then. `allow_private` is
+/// what the engine is told: whether destinations may have private, loopback and link-local addresses.
 ///
 /// # Errors
 /// The first part of it that can't be used, where it stands, and what to do about it.
-pub fn check(config: &DestinationConfig) -> Result<DestinationNeeds, SettingsError> {
-    let limits = Limits::default();
-    // Nothing is sent by it; which addresses are allowed is looked at when something is.
-    let outbound = Outbound::new(Addresses::Any, limits.connect_timeout)
+pub fn check(config: &DestinationConfig, allow_private: bool) -> Result<DestinationNeeds, SettingsError> {
+    let outbound = OUTBOUND
+        .as_ref()
         .map_err(|why| SettingsError::new("definition", format!("can't be used on this machine: {why}")))?;
-    let configured = Configured::new(config, &limits, &Arc::new(outbound))?;
+    let configured = Configured::new(config, &Limits::default(), outbound)?;
+    let spec = registry::find(&config.definition).expect("what is configured has a definition");
+    check_addresses(spec, config, if allow_private { Addresses::Any } else { Addresses::Public })?;
     Ok(configured.plan.needs())
+}
+
+fn check_addresses(
+    spec: &Spec,
+    config: &DestinationConfig,
+    addresses: Addresses,
+) -> Result<(), SettingsError> {
+    for setting in spec.settings.iter().filter(|setting| setting.kind == SettingKind::Url) {
+        if let Some(url) = url(spec, &config.settings, &setting.name)? {
+            check_url(&setting.name, &url, addresses)?;
+        }
+    }
+    match spec.transport {
+        TransportSpec::Postgresql => check_database(spec, config, addresses),
+        TransportSpec::Http(_) | TransportSpec::ObjectStorage => Ok(()),
+    }
+}
+
+fn check_url(name: &str, url: &Url, addresses: Addresses) -> Result<(), SettingsError> {
+    let encryption = if url.scheme() == "https" { Encryption::Tls } else { Encryption::None };
+    AddressRule { addresses, encryption }.check_host(url).map_err(|why| unusable(name, why))?;
+    if reaches_nothing(addresses, encryption) {
+        let message = "has to begin with https: without encryption only private addresses are reached, and those only \
+                       where --allow-private-destinations lets them be used";
+        return Err(SettingsError::new(name, message));
+    }
+    Ok(())
+}
+
+/// The host of a database, and whether what goes there is encrypted.
+fn check_database(
+    spec: &Spec,
+    config: &DestinationConfig,
+    addresses: Addresses,
+) -> Result<(), SettingsError> {
+    let is_open = text(spec, &config.settings, "encryption")? == Some("none");
+    let encryption = if is_open { Encryption::None } else { Encryption::Tls };
+    let host = text(spec, &config.settings, "host")?.unwrap_or_default();
+    let rule = AddressRule { addresses, encryption };
+    match address(host).map(|address| rule.check(address)) {
+        Some(Err(RefusedAddress::Unencrypted)) => {
+            Err(SettingsError::new("encryption", "has to be verify_full: the address of `host` is public"))
+        }
+        Some(Err(why @ (RefusedAddress::NotPublic | RefusedAddress::Metadata))) => Err(unusable("host", why)),
+        None if reaches_nothing(addresses, encryption) => {
+            let message = "has to be verify_full: without encryption only private addresses are reached, and those only \
+                           where --allow-private-destinations lets them be used";
+            Err(SettingsError::new("encryption", message))
+        }
+        Some(Ok(())) | None => Ok(()),
+    }
+}
+
+/// The address that a host is, if it is no name: whoever resolves names takes `127.1` for one, too.
+fn address(host: &str) -> Option<IpAddr> {
+    host.parse().ok().or_else(|| match Host::parse(host) {
+        Ok(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+        Ok(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+        Ok(Host::Domain(_)) | Err(_) => None,
+    })
+}
+
+/// Whether no address at all is reached in that way.
+fn reaches_nothing(addresses: Addresses, encryption: Encryption) -> bool {
+    addresses == Addresses::Public && encryption == Encryption::None
+}
+
+fn unusable(name: &str, why: RefusedAddress) -> SettingsError {
+    SettingsError::new(name, format!("can't be used: {why}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::definition::RawSettings;
+    use serde_json::{Value, json};
     use tributary_model::{DestinationId, Position, WorkspaceId};
+
+    fn config(definition: &str, settings: Value) -> DestinationConfig {
+        let settings: RawSettings = serde_json::from_value(settings).expect("settings");
+        let config = DestinationConfig::new(WorkspaceId(1), DestinationId(1), definition, Position::at(0));
+        DestinationConfig { settings, ..config }
+    }
 
     #[test]
     fn a_definition_has_to_be_in_the_catalog_and_its_settings_good() {
-        let config = |definition: &str| {
-            DestinationConfig::new(WorkspaceId(1), DestinationId(1), definition, Position::at(0))
+        let refused = |config| check(&config, false).expect_err("it can't be used").field;
+        assert_eq!(refused(config("no-such", json!({}))), "definition");
+        assert_eq!(refused(config("webhook", json!({}))), "url");
+        let webhook = config("webhook", json!({"url": "https://example.com/hook"}));
+        assert_eq!(check(&webhook, false), Ok(DestinationNeeds::default()));
+    }
+
+    /// What is wrong with a configuration where private addresses are not allowed, and where they are: the setting, and
+    /// a part of the message.
+    type Wrong = Option<(&'static str, &'static str)>;
+
+    fn assert_checked(definition: &str, cases: Vec<(Value, Wrong, Wrong)>) {
+        for (settings, if_public, if_any) in cases {
+            for (allow_private, want) in [(false, if_public), (true, if_any)] {
+                let checked = check(&config(definition, settings.clone()), allow_private).err();
+                let is_so = match (&checked, want) {
+                    (Some(error), Some((field, part))) => {
+                        error.field == field && error.message.contains(part)
+                    }
+                    (None, None) => true,
+                    (Some(_), None) | (None, Some(_)) => false,
+                };
+                assert!(is_so, "{settings}, private ones allowed: {allow_private}: {checked:?}");
+            }
+        }
+    }
+
+    const PRIVATE: Wrong = Some(("url", "--allow-private-destinations lets such be used"));
+    const METADATA: Wrong = Some(("url", "never a destination"));
+
+    #[test]
+    fn urls_are_checked_as_sending_does() {
+        let hook = |url: &str| json!({"url": url});
+        let token = |url: &str| {
+            json!({"url": "https://example.com", "oauth_token_url": url, "oauth_client_id": "c",
+                "oauth_client_secret": "s"})
         };
-        assert_eq!(check(&config("no-such")).expect_err("it is in no catalog").field, "definition");
-        let mut webhook = config("webhook");
-        assert_eq!(check(&webhook).expect_err("there is no URL").field, "url");
-        webhook.settings.insert("url".to_owned(), "https://example.com/hook".into());
-        assert_eq!(check(&webhook), Ok(DestinationNeeds::default()));
+        assert_checked(
+            "webhook",
+            vec![
+                (hook("https://1.1.1.1/hook"), None, None),
+                (hook("https://no-such-host.invalid/"), None, None),
+                (hook("http://example.com/hook"), Some(("url", "has to begin with https")), None),
+                (hook("http://127.0.0.1:9/"), PRIVATE, None),
+                (hook("https://10.0.0.1/"), PRIVATE, None),
+                (hook("https://2130706433/"), PRIVATE, None),
+                (hook("https://[::ffff:10.0.0.1]/"), PRIVATE, None),
+                (hook("http://1.1.1.1/"), Some(("url", "use https")), Some(("url", "use https"))),
+                (hook("https://169.254.169.254/latest"), METADATA, METADATA),
+                (token("https://example.com/token"), None, None),
+                (token("https://192.168.1.1/token"), Some(("oauth_token_url", "private")), None),
+            ],
+        );
+        let storage = |endpoint: &str| json!({"bucket": "events", "access_key_id": "a", "secret_access_key": "s", "endpoint": endpoint});
+        assert_checked(
+            "s3",
+            vec![
+                (storage("https://storage.example.com"), None, None),
+                (storage("http://10.0.0.1:9000"), Some(("endpoint", "private")), None),
+            ],
+        );
+    }
+
+    #[test]
+    fn hosts_of_databases_are_checked_as_sending_does() {
+        let database = |host: &str, encryption: &str| json!({"host": host, "database": "d", "user": "u", "password": "p", "encryption": encryption});
+        let (private, public) = (Some(("host", "private")), Some(("encryption", "is public")));
+        let metadata = Some(("host", "never a destination"));
+        assert_checked(
+            "postgresql",
+            vec![
+                (database("db.example.com", "verify_full"), None, None),
+                (database("db.example.com", "none"), Some(("encryption", "only private")), None),
+                (database("1.1.1.1", "verify_full"), None, None),
+                (database("1.1.1.1", "none"), public, public),
+                (database("10.0.0.1", "verify_full"), private, None),
+                (database("127.1", "none"), private, None),
+                (database("::1", "none"), private, None),
+                (database("169.254.169.254", "verify_full"), metadata, metadata),
+            ],
+        );
     }
 }

@@ -124,6 +124,8 @@ pub struct Limits {
     pub probe_max: Duration,
     /// For how many days attempts are remembered.
     pub record_days: u16,
+    /// For how many days activations are kept in their log: for so long it is known how deliveries ended.
+    pub activation_days: u16,
     /// Bytes of attempts that are remembered of one day.
     pub record_bytes: u64,
     /// Of how many deliveries that went well details are remembered each second.
@@ -160,6 +162,7 @@ impl Default for Limits {
             outage_after: Duration::from_secs(30),
             probe_max: Duration::from_secs(60),
             record_days: 14,
+            activation_days: 14,
             record_bytes: 256 << 20,
             record_successes_per_second: 10,
             record_sample_percent: 1,

@@ -59,27 +59,39 @@ impl Configured {
         limits: &Limits,
         outbound: &Arc<Outbound>,
     ) -> Result<Self, SettingsError> {
-        let spec = registry::find(&config.definition)
-            .ok_or_else(|| SettingsError::new("definition", "names no definition of the catalog"))?;
+        let spec = spec_of(config)?;
         check_settings(spec, &config.settings)?;
-        let timeout = spec.limits.timeout_ms.map_or(limits.request_timeout, Duration::from_millis);
-        let parts = TransportParts {
-            outbound: Arc::clone(outbound),
-            timeout,
-            response_bytes: limits.response_bytes,
-        };
         let settings = serde_json::to_vec(&config.settings).expect("settings are JSON");
         let mut fingerprint = [0; 8];
         fingerprint.copy_from_slice(&blake3::hash(&settings).as_bytes()[..8]);
         Ok(Self {
             plan: Arc::new(Plan::compile(spec, config)?),
-            transport: transport(spec, &config.settings, &parts)?,
+            transport: Self::transport(config, limits, outbound)?,
             order: spec.order,
             batch: Batch::new(spec, config)?,
             requests_per_second: rate(spec, config)?,
             concurrency: spec.limits.concurrency.unwrap_or(limits.concurrency).min(limits.concurrency),
             fingerprint: u64::from_be_bytes(fingerprint),
         })
+    }
+
+    /// Only the way to it: for what needs no filters and no mappings, and has to work while those can't be used.
+    ///
+    /// # Errors
+    /// The first setting that can't be used.
+    pub(crate) fn transport(
+        config: &DestinationConfig,
+        limits: &Limits,
+        outbound: &Arc<Outbound>,
+    ) -> Result<Arc<dyn Transport>, SettingsError> {
+        let spec = spec_of(config)?;
+        check_settings(spec, &config.settings)?;
+        let parts = TransportParts {
+            outbound: Arc::clone(outbound),
+            timeout: spec.limits.timeout_ms.map_or(limits.request_timeout, Duration::from_millis),
+            response_bytes: limits.response_bytes,
+        };
+        transport(spec, &config.settings, &parts)
     }
 
     /// The payloads parted into those that may share a request, each in order.
@@ -95,11 +107,16 @@ impl Configured {
         requests.into_iter().map(|(_, request)| request).collect()
     }
 
+    /// Whether deliveries gather for so long that they make files rather than requests.
+    pub(crate) fn gathers_long(&self) -> bool {
+        self.batch.delay >= LONG_DELAY
+    }
+
     /// How far it may read ahead, and how many bytes of events it may hold.
     pub(crate) fn window(&self, limits: &Limits) -> (u64, usize) {
         let batch = u64::try_from(self.batch.events).unwrap_or(u64::MAX).saturating_mul(2);
         let window = limits.window.max(batch);
-        let window = if self.batch.delay >= LONG_DELAY { window.max(LONG_WINDOW) } else { window };
+        let window = if self.gathers_long() { window.max(LONG_WINDOW) } else { window };
         (window, limits.window_bytes.max(self.batch.bytes.saturating_mul(2)))
     }
 }
@@ -122,10 +139,46 @@ impl Batch {
     }
 }
 
+fn spec_of(config: &DestinationConfig) -> Result<&'static Spec, SettingsError> {
+    registry::find(&config.definition)
+        .ok_or_else(|| SettingsError::new("definition", "names no definition of the catalog"))
+}
+
 fn rate(spec: &Spec, config: &DestinationConfig) -> Result<Option<f64>, SettingsError> {
     let given = match &spec.limits.requests_per_second_setting {
         Some(name) => count(spec, &config.settings, name)?,
         None => None,
     };
     Ok(given.map(|rate| rate as f64).or(spec.limits.requests_per_second))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connect::Addresses;
+    use tributary_model::workspace::Mapping;
+    use tributary_model::{DestinationId, Position, WorkspaceId};
+
+    #[test]
+    fn the_way_to_a_destination_needs_no_mappings() {
+        let (key, limits) = ((WorkspaceId(1), DestinationId(1)), Limits::default());
+        let outbound = Arc::new(Outbound::new(Addresses::Any, limits.connect_timeout).expect("a way out"));
+        let mut config = DestinationConfig::new(key.0, key.1, "webhook", Position::at(0));
+        config.mappings = Some(vec![Mapping {
+            id: 1,
+            name: "broken".to_owned(),
+            action: "no_such".to_owned(),
+            enabled: true,
+            trigger: None,
+            fields: [].into(),
+        }]);
+        let way = |config: &DestinationConfig| Configured::transport(config, &limits, &outbound);
+        assert_eq!(way(&config).err().map(|why| why.field), Some("url".to_owned()));
+        config.settings.insert("url".to_owned(), "https://example.com/hook".into());
+        assert!(way(&config).is_ok());
+        let broken = Configured::new(&config, &limits, &outbound).err().expect("there is no such action");
+        assert!(broken.field.starts_with("mappings[0]"), "{broken}");
+        config.definition = "no-such".to_owned();
+        assert_eq!(way(&config).err().map(|why| why.field), Some("definition".to_owned()));
+    }
 }

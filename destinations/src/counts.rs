@@ -44,6 +44,13 @@ impl Counts {
         }
     }
 
+    /// Deliveries that a replay had sent again ended. They are counted here, and nowhere else.
+    pub(crate) fn replayed(&mut self, at: Timestamp, outcome: Outcome, count: u64) {
+        if count > 0 {
+            *self.tally(at).replayed.entry(outcome).or_default() += count;
+        }
+    }
+
     /// An attempt failed.
     pub(crate) fn failed(&mut self, at: Timestamp, reason: Reason) {
         *self.tally(at).failed.entry(reason).or_default() += 1;
@@ -81,6 +88,8 @@ pub(crate) struct Tally {
     pub(crate) dead: BTreeMap<Reason, u64>,
     /// From an event's arrival until it was delivered.
     pub(crate) latency: Histogram,
+    /// Deliveries that replays had sent again, and that are not among the others.
+    pub(crate) replayed: BTreeMap<Outcome, u64>,
 }
 
 impl Tally {
@@ -92,6 +101,7 @@ impl Tally {
         add(&mut self.failed, &other.failed);
         add(&mut self.dead, &other.dead);
         add(&mut self.latency.0, &other.latency.0);
+        add(&mut self.replayed, &other.replayed);
     }
 }
 
@@ -166,9 +176,11 @@ mod tests {
         counts.received(Timestamp::from_micros(59_000_000), 2);
         counts.received(Timestamp::from_micros(61_000_000), 3);
         counts.ended(Timestamp::from_micros(61_000_000), Outcome::Expired, 0);
+        counts.replayed(Timestamp::from_micros(61_000_000), Outcome::Expired, 0);
         let received: Vec<_> = counts.minutes().map(|(minute, tally)| (minute, tally.received)).collect();
         assert_eq!(received, [(0, 2), (1, 3)]);
-        assert!(counts.minutes().all(|(_, tally)| tally.ended.is_empty()), "nothing is not counted");
+        let is_empty = |tally: &Tally| tally.ended.is_empty() && tally.replayed.is_empty();
+        assert!(counts.minutes().all(|(_, tally)| is_empty(tally)), "nothing is not counted");
     }
 
     #[test]
@@ -215,7 +227,7 @@ mod tests {
 
         #[test]
         fn tallies_add_up_in_any_order_and_come_back_from_their_stored_form(
-            happened in prop::collection::vec((0..3_i64, 0..6_u8, 0..5_u64), 0..60),
+            happened in prop::collection::vec((0..3_i64, 0..7_u8, 0..5_u64), 0..60),
             cuts in prop::collection::vec(any::<bool>(), 60),
         ) {
             let mut whole = Counts::default();
@@ -232,6 +244,7 @@ mod tests {
                         2 => counts.ended(at, Outcome::Delivered, *count),
                         3 => counts.failed(at, Reason::Timeout),
                         4 => counts.dead(at, Reason::NotFound),
+                        5 => counts.replayed(at, Outcome::Delivered, *count),
                         _ => counts.delivered_after(at, *count * 1_000),
                     }
                 }

@@ -3,7 +3,7 @@
 use crate::config::Key;
 use crate::failure::{Failure, Reason};
 use crate::records::{AttemptRecord, ExchangeRecord};
-use crate::store::{AttemptGroup, Place, Sought, Store, StoreError};
+use crate::store::{AttemptGroup, Books, Place, Sought, Store, StoreError};
 use std::fmt;
 use tributary_model::outcome::Outcome;
 use tributary_model::{DestinationId, EventKind, MessageId, Position, ProfileId, Timestamp, WorkspaceId};
@@ -142,7 +142,8 @@ pub enum Fate {
     Delivered,
 }
 
-/// What became of an activation at a destination, as far as that is durable. Blocking.
+/// What became of an activation at a destination, as far as that is durable. How deliveries ended is remembered as long as
+/// activations are kept, so of one that is there, and of which nothing is said, it is known that it was delivered. Blocking.
 pub(crate) fn fate(store: &Store, key: Key, activation: u64, position: Position) -> Result<Fate, StoreError> {
     // The books come first: what moves on meanwhile is found where it moved to.
     let state = store.state(key)?;
@@ -180,6 +181,7 @@ pub(crate) fn deliveries(
     let from = Place::at(query.from.unwrap_or(Timestamp::MIN));
     let until = Place::at(query.until.unwrap_or(Timestamp::from_micros(i64::MAX)));
     let mut page = DeliveryPage::default();
+    let mut books = store.books();
     let (mut looked_at, mut last) = (0, query.cursor);
     for day in store.record_days() {
         if day < from.first_attempt.day() {
@@ -198,7 +200,7 @@ pub(crate) fn deliveries(
             let group = group?;
             looked_at += 1;
             last = Some(DeliveryCursor { day, place: group.place() });
-            page.deliveries.extend(delivery(store, group, query)?);
+            page.deliveries.extend(delivery(store, &mut books, group, query)?);
         }
     }
     Ok(page)
@@ -207,6 +209,7 @@ pub(crate) fn deliveries(
 /// The delivery with these attempts, if it is asked for.
 fn delivery(
     store: &Store,
+    books: &mut Books<'_>,
     group: AttemptGroup,
     query: &DeliveryQuery,
 ) -> Result<Option<RecordedDelivery>, StoreError> {
@@ -221,7 +224,7 @@ fn delivery(
     if !is_asked_for {
         return Ok(None);
     }
-    let state = state(store, key, &newest)?;
+    let state = state(store, books, key, &newest)?;
     if query.state.is_some_and(|wanted| wanted != state) {
         return Ok(None);
     }
@@ -245,13 +248,34 @@ fn delivery(
 }
 
 /// What became of a delivery whose newest attempt this is.
-fn state(store: &Store, key: Key, newest: &AttemptRecord) -> Result<DeliveryState, StoreError> {
-    Ok(match fate(store, key, newest.activation, newest.position)? {
-        Fate::Waiting { .. } => DeliveryState::Pending,
-        Fate::Ended(outcome) => DeliveryState::Ended(outcome),
-        // How it ended may be so long ago that only its attempts still say so.
-        Fate::Delivered => DeliveryState::Ended(newest.outcome.unwrap_or(Outcome::Delivered)),
-        Fate::Pending | Fate::NotIts => newest.outcome.map_or(DeliveryState::Pending, DeliveryState::Ended),
+fn state(
+    store: &Store,
+    books: &mut Books<'_>,
+    key: Key,
+    newest: &AttemptRecord,
+) -> Result<DeliveryState, StoreError> {
+    if let Some(outcome) = newest.outcome {
+        return Ok(DeliveryState::Ended(outcome));
+    }
+    // What a replay sends again is another delivery, which was first tried at another time.
+    let waiting = store.waiting(key, newest.activation)?;
+    if waiting.is_some_and(|waiting| waiting.first_attempt == Some(newest.first_attempt)) {
+        return Ok(DeliveryState::Pending);
+    }
+    // It waited when its attempt had failed, so it has ended, without another one that is remembered.
+    let (state, said) = books.of(key, newest.activation)?;
+    // If a replay sent it again, that may be said of the first time: these two end by an attempt.
+    let by_attempt = [Outcome::Delivered, Outcome::DeadLetter];
+    let said = said.filter(|outcome| newest.replay.is_none() || !by_attempt.contains(outcome));
+    Ok(match (said, state) {
+        (Some(outcome), _) => DeliveryState::Ended(outcome),
+        (None, Some(state)) if state.ended => DeliveryState::Ended(Outcome::DestinationDeleted),
+        // Of what a replay did not come to in the end nothing is said, so that what became of it before stays.
+        (None, Some(_)) if newest.replay.is_some() => DeliveryState::Ended(Outcome::Skipped),
+        (None, Some(state)) if state.is_settled(newest.activation) => {
+            DeliveryState::Ended(Outcome::Delivered)
+        }
+        (None, Some(_) | None) => DeliveryState::Pending,
     })
 }
 

@@ -80,7 +80,7 @@ impl Engine {
     /// If the store can't be opened.
     pub fn start(options: EngineOptions) -> Result<Self, EngineError> {
         let limits = &options.limits;
-        let store = Arc::new(Store::open(options.db, limits.record_days, limits.record_bytes)?);
+        let store = Arc::new(Store::open(options.db, limits.record_days, limits.activation_days, limits.record_bytes)?);
         let addresses = if options.allow_private_destinations { Addresses::Any } else { Addresses::Public };
         let outbound = Outbound::new(addresses, limits.connect_timeout).map_err(EngineError::Outbound)?;
         let shared = Arc::new(Shared {
@@ -156,12 +156,18 @@ impl Engine {
         self.cells().get(&key).cloned()
     }
 
-    /// The smallest sequence of the activations log that an enabled destination still needs: for warnings of what
-    /// retention will take. The log's end if none needs anything.
+    /// The smallest sequence of the activations log that each destination still needs, those that are off included: for
+    /// warnings of what retention will take.
+    pub fn needs(&self) -> Vec<(WorkspaceId, DestinationId, u64)> {
+        let cells: Vec<_> = self.cells().iter().map(|(key, cell)| (*key, Arc::clone(cell))).collect();
+        cells.into_iter().map(|(key, cell)| (key.workspace, key.destination, cell.read().needs_from)).collect()
+    }
+
+    /// The smallest of those; the log's end if none needs anything.
     pub fn low_water(&self) -> u64 {
-        let cells: Vec<_> = self.cells().values().cloned().collect();
-        let needs = cells.iter().map(|cell| cell.read()).filter(|status| status.enabled);
-        needs.map(|status| status.needs_from).min().unwrap_or_else(|| self.shared.log.bounds().end)
+        let needs = self.needs().into_iter().map(|(_, _, needs_from)| needs_from);
+        let end = self.shared.log.bounds().end;
+        needs.min().map_or(end, |needs| needs.min(end))
     }
 
     /// Resolves when a task has ended that should not have, with the reason. Nothing about its deliveries can be
@@ -261,6 +267,8 @@ impl Supervisor {
             return;
         }
         let cell = Arc::new(StatusCell::default());
+        // Until its books are read, it is not known what it needs.
+        cell.change(|status| status.needs_from = u64::MAX);
         self.cells.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&cell));
         let worker = Worker {
             key,

@@ -61,6 +61,8 @@ pub(crate) struct Health {
     limits: HealthLimits,
     failures: u32,
     failing_since: Option<Timestamp>,
+    /// The delivery that failed first of those in a row; `None` once others have failed as well.
+    failing_alone: Option<u64>,
     hastened_at: Option<Timestamp>,
     held_until: Option<Timestamp>,
     probing: Option<Probing>,
@@ -83,6 +85,7 @@ impl Health {
             limits,
             failures: 0,
             failing_since: None,
+            failing_alone: None,
             hastened_at: None,
             held_until: None,
             probing: None,
@@ -138,10 +141,11 @@ impl Health {
         }
     }
 
-    /// A probe ended without telling anything about the receiver: another one may begin.
-    pub(crate) fn probe_again(&mut self) {
+    /// A probe ended without telling anything about the receiver: another one may begin after a while.
+    pub(crate) fn probe_again(&mut self, now: Timestamp) {
         if let Some(probing) = &mut self.probing {
             probing.under_way = false;
+            probing.next = now.plus_micros(probing.wait);
         }
     }
 
@@ -152,8 +156,13 @@ impl Health {
         self.held_until = Some(self.held_until.map_or(until, |held| held.max(until)));
     }
 
-    /// A request failed as in an outage. `chance` is drawn evenly from 0 to 1. True if that pauses the destination.
-    pub(crate) fn failed(&mut self, now: Timestamp, chance: f64) -> bool {
+    /// A request failed as in an outage; `delivery` is one of those that it carried, `chance` is drawn evenly from 0 to 1.
+    /// True if that pauses the destination: one delivery that fails by itself does not.
+    pub(crate) fn failed(&mut self, delivery: u64, now: Timestamp, chance: f64) -> bool {
+        self.failing_alone = match self.failures {
+            0 => Some(delivery),
+            _ => self.failing_alone.filter(|first| *first == delivery),
+        };
         self.failures = self.failures.saturating_add(1);
         let since = *self.failing_since.get_or_insert(now);
         if let Some(probing) = &mut self.probing {
@@ -165,7 +174,8 @@ impl Health {
             return false;
         }
         let lasted = now.micros_since(since) as i128;
-        if self.failures < self.limits.outage_failures
+        if self.failing_alone.is_some()
+            || self.failures < self.limits.outage_failures
             || lasted < i128::try_from(self.limits.outage_after.as_micros()).unwrap_or(i128::MAX)
         {
             return false;
@@ -210,7 +220,11 @@ mod tests {
     #[test]
     fn several_failures_in_a_row_hasten_what_waits_once_a_minute() {
         let mut health = Health::new(LIMITS);
-        let fail = |health: &mut Health, times| (0..times).for_each(|_| drop(health.failed(at(0), 0.0)));
+        let fail = |health: &mut Health, times: u64| {
+            (0..times).for_each(|delivery| {
+                health.failed(delivery, at(0), 0.0);
+            });
+        };
         fail(&mut health, 2);
         assert_eq!(health.answered(at(0), 5), None, "two are not enough");
         fail(&mut health, 1);
@@ -227,9 +241,9 @@ mod tests {
     #[test]
     fn an_outage_pauses_and_is_probed_ever_less_often() {
         let mut health = Health::new(LIMITS);
-        assert!((0..20).all(|_| !health.failed(at(0), 0.0)), "it has not lasted for long enough");
+        assert!((0..20).all(|delivery| !health.failed(delivery, at(0), 0.0)), "it has not lasted for long enough");
         assert_eq!(health.leave(at(9)), Leave::Open);
-        assert!(health.failed(at(10), 0.0), "now it has");
+        assert!(health.failed(1, at(10), 0.0), "now it has");
         assert_eq!(health.leave(at(10)), Leave::Until(Some(at(11))));
         let mut waits = Vec::new();
         for _ in 0..9 {
@@ -237,7 +251,7 @@ mod tests {
             assert_eq!(health.leave(now), Leave::Probe);
             health.probe();
             assert_eq!(health.leave(now), Leave::Until(None), "one at a time");
-            assert!(!health.failed(now, 1.0), "it is paused already");
+            assert!(!health.failed(1, now, 1.0), "it is paused already");
             waits.push(health.probes_at().expect("it is probed").micros_since(now) / 1_000_000);
         }
         assert_eq!(waits, [2, 4, 8, 16, 32, 60, 60, 60, 60]);
@@ -248,8 +262,11 @@ mod tests {
     #[test]
     fn few_failures_over_a_long_time_are_no_outage() {
         let mut health = Health::new(LIMITS);
-        assert!((0..4).all(|hour| !health.failed(at(hour * 3_600), 0.0)));
+        assert!((0..4).all(|hour| !health.failed(hour as u64, at(hour * 3_600), 0.0)));
         assert_eq!(health.leave(at(20_000)), Leave::Open);
+        let mut health = Health::new(LIMITS);
+        assert!((0..100).all(|minute| !health.failed(7, at(minute * 60), 0.0)), "one that fails by itself");
+        assert!(health.failed(8, at(6_000), 0.0), "another one fails as well");
     }
 
     #[test]

@@ -48,10 +48,20 @@ pub(crate) struct Mapped {
     pub(crate) refused: Option<Failure>,
 }
 
+impl Mapped {
+    fn bytes(&self) -> usize {
+        self.payloads.iter().map(|payload| payload.body.len()).sum()
+    }
+}
+
 struct Fresh {
     frame: u64,
     activation: Arc<Activation>,
-    mapped: Arc<Mapped>,
+    /// `None` once the configuration has changed: then it is made again when its turn comes.
+    mapped: Option<Arc<Mapped>>,
+    bytes: usize,
+    /// It has not been handed out.
+    is_ready: bool,
 }
 
 /// The number of dead letters that are kept, and their bytes.
@@ -70,7 +80,7 @@ struct Changes {
     exchanges: Vec<(u64, ExchangeRecord)>,
     endings: Vec<Ending>,
     counts: Counts,
-    replay: Option<ReplayJob>,
+    replays: BTreeMap<u64, ReplayJob>,
     ended: [u64; Outcome::ALL.len()],
     results: usize,
 }
@@ -97,7 +107,6 @@ pub(crate) struct Ledger {
     starts_after: Position,
     mark: Option<Mark>,
     paused: Option<StoredPause>,
-    resumed_at: Option<Timestamp>,
     next_letter: u64,
     letters: VecDeque<(u64, u32)>,
     letter_bytes: u64,
@@ -106,8 +115,14 @@ pub(crate) struct Ledger {
     queue_bytes: u64,
     fresh: HashMap<u64, Fresh>,
     fresh_bytes: usize,
+    /// Bytes of those that have not been handed out.
+    ready_bytes: usize,
+    /// When the events arrived that are not settled or wait.
+    arrivals: BTreeSet<(Timestamp, u64)>,
     under_way: usize,
     order: Order,
+    /// What ends now was not attempted: what is known of a replay's delivery stays as it is.
+    untold: bool,
     /// How deliveries of replays have ended, by replay, since that was last asked.
     replay_ended: BTreeMap<u64, BTreeMap<Outcome, u64>>,
     changes: Changes,
@@ -131,7 +146,6 @@ impl Ledger {
             starts_after: state.starts_after,
             mark: state.mark,
             paused: state.paused,
-            resumed_at: state.resumed_at,
             next_letter: state.next_letter,
             letter_bytes: remembered.letters.iter().map(|(_, size)| u64::from(*size)).sum(),
             letters: remembered.letters,
@@ -140,14 +154,18 @@ impl Ledger {
             queue_bytes: 0,
             fresh: HashMap::new(),
             fresh_bytes: 0,
+            ready_bytes: 0,
+            arrivals: BTreeSet::new(),
             under_way: 0,
             order: Order::default(),
+            untold: false,
             replay_ended: BTreeMap::new(),
             changes: Changes::default(),
         };
         for (sequence, waiting) in remembered.waiting {
             ledger.order.wait(ledger.lane(sequence, waiting.profile), sequence, waiting.due);
             ledger.queue_bytes += u64::from(waiting.bytes);
+            ledger.arrivals.insert((waiting.received_at, sequence));
             ledger.queue.insert(sequence, waiting);
         }
         ledger
@@ -203,9 +221,26 @@ impl Ledger {
         self.fresh_bytes
     }
 
-    /// When the oldest event arrived of those that are not settled.
-    pub(crate) fn oldest_fresh(&self) -> Option<Timestamp> {
-        self.fresh.values().map(|fresh| fresh.activation.header.received_at).min()
+    /// Bytes of those that have not been handed out.
+    pub(crate) fn ready_bytes(&self) -> usize {
+        self.ready_bytes
+    }
+
+    /// Whether there is something that is not settled, or waits.
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.arrivals.is_empty()
+    }
+
+    /// When the oldest event arrived of those that are not settled or wait.
+    pub(crate) fn oldest_pending(&self) -> Option<Timestamp> {
+        self.arrivals.first().map(|(at, _)| *at)
+    }
+
+    /// The configuration has changed: what was made of deliveries that have not been handed out no longer counts.
+    pub(crate) fn map_again(&mut self) {
+        for fresh in self.fresh.values_mut().filter(|fresh| fresh.is_ready) {
+            fresh.mapped = None;
+        }
     }
 
     pub(crate) fn is_settled(&self, sequence: u64) -> bool {
@@ -223,17 +258,16 @@ impl Ledger {
         self.changes.results += 1;
     }
 
-    /// Sending goes on.
+    /// Sending goes on. The time of the pause counts for no delivery that waited through it.
     pub(crate) fn resume(&mut self, now: Timestamp) {
-        self.paused = None;
-        self.resumed_at = Some(now);
+        let Some(pause) = self.paused.take() else { return };
+        for (sequence, waiting) in &mut self.queue {
+            let Some(first) = waiting.first_attempt else { continue };
+            let paused = now.micros_since(pause.since.max(first)).max(0);
+            waiting.paused_micros = waiting.paused_micros.saturating_add(paused);
+            self.changes.waiting.insert(*sequence);
+        }
         self.changes.results += 1;
-    }
-
-    /// Since when a delivery is being tried, pauses left out of account.
-    pub(crate) fn tried_since(&self, waiting: &Waiting, now: Timestamp) -> Timestamp {
-        let first = waiting.first_attempt.unwrap_or(now);
-        self.resumed_at.map_or(first, |resumed| resumed.max(first))
     }
 
     /// An activation was read that is no delivery.
@@ -279,13 +313,14 @@ impl Ledger {
         now: Timestamp,
     ) {
         let lane = self.lane(sequence, activation.header.profile);
-        self.changes.counts.received(now, 1);
-        self.changes.counts.mapped(now, 1);
-        let (activation, mapped) = (Arc::new(activation), Arc::new(mapped));
-        self.fresh_bytes += activation.event.len();
-        self.fresh.insert(sequence, Fresh { frame, activation, mapped });
+        let bytes = activation.event.len() + mapped.bytes();
+        let (activation, mapped) = (Arc::new(activation), Some(Arc::new(mapped)));
+        self.fresh_bytes += bytes;
+        self.ready_bytes += bytes;
+        self.arrivals.insert((activation.header.received_at, sequence));
+        self.fresh.insert(sequence, Fresh { frame, activation, mapped, bytes, is_ready: true });
         if self.order.arrive(lane, sequence) == Arrival::Behind {
-            self.queue_behind(lane, sequence);
+            self.queue_behind(lane, sequence, now);
         }
     }
 
@@ -302,7 +337,7 @@ impl Ledger {
                 let is_full = jobs.len() >= most || bytes >= bytes_most;
                 next = if is_full { None } else { self.order.take_behind(lane) };
             }
-            if among == BatchAmong::Profile {
+            if among == BatchAmong::Profile && self.lanes == OrderSpec::Profile {
                 break;
             }
         }
@@ -310,11 +345,14 @@ impl Ledger {
     }
 
     fn fresh_job(&mut self, sequence: u64) -> Job {
-        let fresh = self.fresh.get(&sequence).expect("what is ready has been admitted and not settled");
+        let fresh = self.fresh.get_mut(&sequence).expect("what is ready has been admitted and not settled");
         self.under_way += 1;
+        if std::mem::take(&mut fresh.is_ready) {
+            self.ready_bytes -= fresh.bytes;
+        }
         let waiting = Waiting::untried(fresh.frame, &fresh.activation);
-        let (activation, mapped) = (Arc::clone(&fresh.activation), Arc::clone(&fresh.mapped));
-        Job { sequence, again: false, waiting, activation: Some(activation), mapped: Some(mapped) }
+        let (activation, mapped) = (Arc::clone(&fresh.activation), fresh.mapped.clone());
+        Job { sequence, again: false, waiting, activation: Some(activation), mapped }
     }
 
     /// Whether there are so many not tried before that may go in one request.
@@ -360,10 +398,14 @@ impl Ledger {
             Some(waiting) => {
                 self.changes.waiting.insert(sequence);
                 self.queue_bytes -= u64::from(waiting.bytes);
+                self.arrivals.remove(&(waiting.received_at, sequence));
                 (waiting.profile, waiting.replay)
             }
             None => {
-                let fresh = self.take_fresh(sequence);
+                let fresh = self.take_fresh(sequence, now);
+                if let Some(fresh) = &fresh {
+                    self.arrivals.remove(&(fresh.activation.header.received_at, sequence));
+                }
                 (fresh.and_then(|fresh| fresh.activation.header.profile), None)
             }
         };
@@ -372,14 +414,14 @@ impl Ledger {
     }
 
     /// A delivery that was under way has failed, or could not be tried, and waits.
-    pub(crate) fn failed(&mut self, sequence: u64, waiting: Waiting) {
+    pub(crate) fn failed(&mut self, sequence: u64, waiting: Waiting, now: Timestamp) {
         self.under_way -= 1;
-        self.take_fresh(sequence);
+        self.take_fresh(sequence, now);
         let lane = self.lane(sequence, waiting.profile);
         let behind = self.order.failed(lane, sequence, waiting.due);
         self.put_waiting(sequence, waiting);
         for held in behind {
-            self.queue_behind(lane, held);
+            self.queue_behind(lane, held, now);
         }
     }
 
@@ -389,13 +431,11 @@ impl Ledger {
             return false;
         }
         self.replayed.taken += 1;
-        self.changes.counts.received(now, 1);
-        self.changes.counts.mapped(now, 1);
         let lane = self.lane(sequence, waiting.profile);
         let behind = self.order.wait_again(lane, sequence, waiting.due);
         self.put_waiting(sequence, waiting);
         for held in behind {
-            self.queue_behind(lane, held);
+            self.queue_behind(lane, held, now);
         }
         true
     }
@@ -413,7 +453,9 @@ impl Ledger {
             if !self.order.is_taken(self.lane(sequence, profile), sequence) {
                 self.under_way += 1;
                 self.order.claim(self.lane(sequence, profile));
+                self.untold = true;
                 self.ended(sequence, outcome, now);
+                self.untold = false;
             }
         }
     }
@@ -438,7 +480,9 @@ impl Ledger {
     pub(crate) fn bury(&mut self, letter: &DeadLetter) {
         let bytes = letter.encode();
         let size = letter_size(&bytes);
-        self.changes.counts.dead(letter.given_up_at, letter.reason_code);
+        if letter.replay.is_none() {
+            self.changes.counts.dead(letter.given_up_at, letter.reason_code);
+        }
         self.letters.push_back((self.next_letter, size));
         self.letter_bytes += u64::from(size);
         self.changes.letters.push((self.next_letter, bytes));
@@ -470,7 +514,7 @@ impl Ledger {
 
     /// How far a replay is, to be made durable with what it queued.
     pub(crate) fn set_replay(&mut self, job: ReplayJob) {
-        self.changes.replay = Some(job);
+        self.changes.replays.insert(job.id, job);
         self.changes.results += 1;
     }
 
@@ -503,7 +547,7 @@ impl Ledger {
             exchanges: changes.exchanges,
             endings: changes.endings,
             counts: changes.counts,
-            replay: changes.replay,
+            replays: changes.replays.into_values().collect(),
         };
         (commit, settled)
     }
@@ -526,7 +570,6 @@ impl Ledger {
             mark: self.mark,
             replayed: self.replayed.clone(),
             paused: self.paused.clone(),
-            resumed_at: self.resumed_at,
         }
     }
 
@@ -534,16 +577,18 @@ impl Ledger {
         match replay {
             Some(replay) => {
                 self.replayed.end(outcome, 1);
+                self.changes.counts.replayed(now, outcome, 1);
                 *self.replay_ended.entry(replay).or_default().entry(outcome).or_default() += 1;
             }
             None => {
                 self.totals.end(outcome, 1);
                 self.changes.ended[outcome as usize] += 1;
+                self.changes.counts.ended(now, outcome, 1);
             }
         }
-        self.changes.counts.ended(now, outcome, 1);
         // What nothing is said of was delivered, unless something was said of it before.
-        if outcome != Outcome::Delivered || replay.is_some() {
+        let is_told = if replay.is_some() { !self.untold } else { outcome != Outcome::Delivered };
+        if is_told {
             self.changes.endings.push(Ending { activation, outcome });
         }
         self.changes.results += 1;
@@ -565,16 +610,21 @@ impl Ledger {
     }
 
     /// Settles a delivery that was read, for it ended or joins the queue.
-    fn take_fresh(&mut self, sequence: u64) -> Option<Fresh> {
+    fn take_fresh(&mut self, sequence: u64, now: Timestamp) -> Option<Fresh> {
         let fresh = self.fresh.remove(&sequence)?;
-        self.fresh_bytes -= fresh.activation.event.len();
+        self.fresh_bytes -= fresh.bytes;
+        if fresh.is_ready {
+            self.ready_bytes -= fresh.bytes;
+        }
         self.totals.taken += 1;
+        self.changes.counts.received(now, 1);
+        self.changes.counts.mapped(now, 1);
         self.settle(sequence);
         Some(fresh)
     }
 
-    fn queue_behind(&mut self, lane: LaneKey, sequence: u64) {
-        let Some(fresh) = self.take_fresh(sequence) else { return };
+    fn queue_behind(&mut self, lane: LaneKey, sequence: u64, now: Timestamp) {
+        let Some(fresh) = self.take_fresh(sequence, now) else { return };
         let waiting = Waiting::untried(fresh.frame, &fresh.activation);
         self.order.wait(lane, sequence, waiting.due);
         self.put_waiting(sequence, waiting);
@@ -582,6 +632,7 @@ impl Ledger {
 
     fn put_waiting(&mut self, sequence: u64, waiting: Waiting) {
         self.queue_bytes += u64::from(waiting.bytes);
+        self.arrivals.insert((waiting.received_at, sequence));
         if let Some(before) = self.queue.insert(sequence, waiting) {
             self.queue_bytes -= u64::from(before.bytes);
         }

@@ -50,6 +50,7 @@ impl Step {
 }
 
 /// What became of deliveries within a time. What is taken up at its end may end behind it, so the numbers need not add up.
+/// What replays sent again is counted apart: it would show events as received twice, and as delivered late.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Flow {
     /// Deliveries that were taken up.
@@ -64,6 +65,8 @@ pub struct Flow {
     pub dead_letters: BTreeMap<Reason, u64>,
     /// How long it took from an event's arrival until it was delivered; `None` if none was.
     pub latency: Option<Latency>,
+    /// Deliveries that replays had sent again and that ended, by how.
+    pub replayed: BTreeMap<Outcome, u64>,
 }
 
 /// How long it took, in milliseconds: so much or less for so many of a hundred. True to about 3 %.
@@ -97,9 +100,9 @@ impl Flow {
     }
 
     fn of(tally: Tally) -> Self {
-        let Tally { received, mapped, ended, failed, dead, latency } = tally;
+        let Tally { received, mapped, ended, failed, dead, latency, replayed } = tally;
         let latency = Latency::of(&latency);
-        Self { received, mapped, ended, failed, dead_letters: dead, latency }
+        Self { received, mapped, ended, failed, dead_letters: dead, latency, replayed }
     }
 }
 

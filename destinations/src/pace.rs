@@ -84,6 +84,13 @@ impl Rate {
         Self { limiter, clock: DefaultClock::default() }
     }
 
+    /// Waits for leave for one request.
+    pub(crate) async fn wait(&self) {
+        while let Err(wait) = self.take() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     /// Takes leave for one request, or says for how long there is none.
     pub(crate) fn take(&self) -> Result<(), Duration> {
         let Some(limiter) = &self.limiter else { return Ok(()) };

@@ -14,7 +14,7 @@ pub(crate) use condition::EventCondition;
 pub(crate) use profile::{PROFILE, ProfileNames, ProfileText, Subject};
 
 use crate::config::{DestinationConfig, Key};
-use crate::consent;
+use crate::consent::{self, Said};
 use crate::definition::{SettingsError, Spec};
 use crate::exchange::Payload;
 use crate::failure::{Failure, Reason};
@@ -121,8 +121,7 @@ impl Plan {
     }
 
     fn pass_consent(&self, activation: &Activation, event: &EventView<'_>) -> Passed<()> {
-        let carried = activation.header.carried.consent.as_ref();
-        match consent::refusal(&self.consent, event.members(), carried) {
+        match consent::refusal(&self.consent, event.members(), Said::of(&activation.header)) {
             Some(by) => Err(Planned::LeftOut { outcome: Outcome::FilteredByConsent, by }),
             None => Ok(()),
         }

@@ -1,6 +1,7 @@
 //! What the result of an attempt means for the books.
 
 use crate::attempt::{Attempt, AttemptResult, Flight, Sent};
+use crate::configured::Configured;
 use crate::dead_letter::DeadLetter;
 use crate::exchange::ResponseRecord;
 use crate::failure::{Failure, Reason};
@@ -23,21 +24,25 @@ const RESPONSE_BYTES_MAX: usize = 2048;
 /// The requests of a flight, made fit for records at most once.
 struct Details<'a> {
     flight: &'a [Sent],
+    configured: Configured,
+    /// Drawn evenly from 0 to 1, once for all of the flight.
+    chance: f64,
     made: Vec<Option<(u64, ExchangeRecord)>>,
 }
 
 impl Sending<'_> {
     /// Enters the results of deliveries that were attempted together.
     pub(crate) fn finish(&mut self, flight: Flight) {
-        let Flight { attempts, requests, began, probe } = flight;
+        let Flight { attempts, requests, began, probe, configured } = flight;
         self.judge(&attempts, began, probe);
         let made = requests.iter().map(|_| None).collect();
-        let mut details = Details { flight: &requests, made };
+        // What failed together comes back together, so that it can share a request again.
+        let mut details = Details { flight: &requests, configured, made, chance: rand::random() };
         for attempt in attempts {
             self.enter(attempt, &mut details);
         }
         let made = details.made.into_iter().flatten();
-        for (number, exchange) in made.filter(|(number, _)| *number != 0) {
+        for (number, exchange) in made {
             self.ledger.remember_exchange(number, exchange);
         }
     }
@@ -46,27 +51,27 @@ impl Sending<'_> {
     fn judge(&mut self, attempts: &[Attempt], began: Instant, probe: bool) {
         let Some(now) = attempts.iter().map(|attempt| attempt.ended).max() else { return };
         let mut failures = attempts.iter().filter_map(|attempt| match &attempt.result {
-            AttemptResult::Failed { failure, after, .. } => Some((failure, *after)),
+            AttemptResult::Failed { failure, after, .. } => Some((failure, *after, attempt.job.sequence)),
             AttemptResult::Delivered
             | AttemptResult::Rejected(_)
-            | AttemptResult::Credentials(_)
+            | AttemptResult::Credentials { .. }
             | AttemptResult::NotTried
             | AttemptResult::Expired
             | AttemptResult::LeftOut(_) => None,
         });
-        let worst = failures.clone().find(|(failure, _)| failure.outage).or_else(|| failures.next());
+        let worst = failures.clone().find(|(failure, ..)| failure.outage).or_else(|| failures.next());
         let is_answer = |attempt: &Attempt| match &attempt.result {
             AttemptResult::Delivered => true,
             AttemptResult::Rejected(failure) => failure.status.is_some() || attempt.request.is_some(),
             AttemptResult::Failed { .. }
-            | AttemptResult::Credentials(_)
+            | AttemptResult::Credentials { .. }
             | AttemptResult::NotTried
             | AttemptResult::Expired
             | AttemptResult::LeftOut(_) => false,
         };
         let is_answered = attempts.iter().any(is_answer);
         match worst {
-            Some((failure, after)) => {
+            Some((failure, after, delivery)) => {
                 let congested = failure.outage || failure.reason == Reason::RateLimited;
                 if congested {
                     self.concurrency.congested(began, Instant::now());
@@ -75,20 +80,20 @@ impl Sending<'_> {
                     self.health.hold(now, asked);
                 }
                 if failure.outage {
-                    if self.health.failed(now, rand::random()) {
+                    if self.health.failed(delivery, now, rand::random()) {
                         self.pause(PauseReason::Outage, failure.clone(), now);
                     }
                 } else if failure.status.is_some() || is_answered {
                     self.answered(now);
                 } else if probe {
-                    self.health.probe_again();
+                    self.health.probe_again(now);
                 }
             }
             None if is_answered => {
                 self.concurrency.went_well();
                 self.answered(now);
             }
-            None if probe => self.health.probe_again(),
+            None if probe => self.health.probe_again(now),
             None => {}
         }
     }
@@ -97,11 +102,12 @@ impl Sending<'_> {
     fn enter(&mut self, attempt: Attempt, details: &mut Details<'_>) {
         let Attempt { mut job, started, ended, result, request } = attempt;
         if let AttemptResult::NotTried = result {
-            self.ledger.failed(job.sequence, Waiting { due: Timestamp::MIN, ..job.waiting });
+            self.ledger.failed(job.sequence, Waiting { due: Timestamp::MIN, ..job.waiting }, ended);
             return;
         }
         let waiting = &mut job.waiting;
         waiting.attempts = waiting.attempts.saturating_add(1);
+        waiting.told = waiting.told.saturating_add(1);
         waiting.first_attempt.get_or_insert(started);
         waiting.last_attempt = Some(started);
         let seconds = ended.micros_since(started).max(0) as f64 / 1e6;
@@ -124,15 +130,16 @@ impl Sending<'_> {
                 job.waiting.alone |= alone;
                 self.try_again(job, failure, after, times, request, details);
             }
-            AttemptResult::Credentials(failure) => {
+            AttemptResult::Credentials { failure, done, refused } => {
                 self.worker.meters.retried.increment(1);
                 self.note(&failure);
                 self.remember(&job, times, Some(&failure), None, request, details);
                 self.pause(PauseReason::Credentials, failure.clone(), ended);
                 let attempts = job.waiting.attempts.saturating_sub(1);
                 let due = Timestamp::MIN;
-                let waiting = Waiting { attempts, due, failure: Some(failure), ..job.waiting };
-                self.ledger.failed(job.sequence, waiting);
+                let failure = Some(failure);
+                let waiting = Waiting { attempts, due, failure, done, refused, ..job.waiting };
+                self.ledger.failed(job.sequence, waiting, ended);
             }
             AttemptResult::Expired => {
                 tracing::warn!(
@@ -151,12 +158,12 @@ impl Sending<'_> {
         self.worker.meters.delivered.increment(1);
         self.worker.cell.change(|status| status.last_error = None);
         self.budget.pay();
-        if let Some(activation) = &job.activation {
+        if let Some(activation) = job.activation.as_ref().filter(|_| job.waiting.replay.is_none()) {
             let taken = times.ended.micros_since(activation.header.received_at);
             self.ledger.counts().delivered_after(times.ended, taken.max(0).unsigned_abs());
         }
         // What failed before, or is sent again, is told to its end.
-        let told = job.waiting.attempts > 1 || job.waiting.replay.is_some();
+        let told = job.waiting.told > 1 || job.waiting.replay.is_some();
         let sampled = self.sampler.take(Instant::now(), rand::random());
         if told || sampled.is_some() {
             let outcome = Some(Outcome::Delivered);
@@ -176,13 +183,17 @@ impl Sending<'_> {
     ) {
         let Waiting { attempts, position, .. } = job.waiting;
         let now = times.ended;
-        self.ledger.counts().failed(now, failure.reason);
+        if job.waiting.replay.is_none() {
+            self.ledger.counts().failed(now, failure.reason);
+        }
         if is_passed_over(&self.config, position) && job.waiting.replay.is_none() {
+            self.remember(&job, times, Some(&failure), Some(Outcome::Skipped), request, details);
             self.ledger.ended(job.sequence, Outcome::Skipped, now);
             return;
         }
-        let since = self.ledger.tried_since(&job.waiting, now);
-        let next = self.worker.shared.retry.next(attempts, since, now, after, rand::random());
+        // Time in pauses does not count.
+        let since = job.waiting.first_attempt.unwrap_or(now).plus_micros(job.waiting.paused_micros);
+        let next = self.worker.shared.retry.next(attempts, since, now, after, details.chance);
         let due = match next {
             Next::At(due) => due,
             // In a pause no time is used up.
@@ -193,7 +204,7 @@ impl Sending<'_> {
             }
         };
         self.remember(&job, times, Some(&failure), None, request, details);
-        self.ledger.failed(job.sequence, Waiting { due, failure: Some(failure), ..job.waiting });
+        self.ledger.failed(job.sequence, Waiting { due, failure: Some(failure), ..job.waiting }, now);
     }
 
     fn give_up(
@@ -245,6 +256,18 @@ impl Sending<'_> {
         }
     }
 
+    /// Remembers that a delivery could not be made into a request.
+    pub(crate) fn remember_refusal(&mut self, job: &Job, failure: &Failure, now: Timestamp) {
+        let mut none = Details {
+            flight: &[],
+            configured: self.means.configured.clone(),
+            made: Vec::new(),
+            chance: 0.0,
+        };
+        let times = Times { started: now, ended: now };
+        self.remember(job, times, Some(failure), Some(Outcome::DeadLetter), None, &mut none);
+    }
+
     fn remember(
         &mut self,
         job: &Job,
@@ -277,7 +300,7 @@ impl Sending<'_> {
             profile: waiting.profile,
             event_kind: job.activation.as_ref().map(|activation| activation.header.event_kind),
             first_attempt: waiting.first_attempt.unwrap_or(times.started),
-            number: waiting.attempts,
+            number: waiting.told.max(1),
             at: times.started,
             took_micros: times.ended.micros_since(times.started).max(0).unsigned_abs(),
             failure: failure.cloned(),
@@ -294,7 +317,7 @@ impl Sending<'_> {
         let made = details.made.get_mut(request)?;
         if made.is_none() {
             let number = self.exchange_numbers.next(sent.at);
-            let request = sent.record(&self.means.configured, REQUEST_BYTES_MAX);
+            let request = sent.record(&details.configured, REQUEST_BYTES_MAX);
             let response = sent.response.clone().map(bounded);
             *made = Some((number, ExchangeRecord { request, response }));
         }
@@ -314,9 +337,9 @@ impl Sending<'_> {
             destination = %self.worker.key, reason = reason.name(), error = failure.text, "destination paused"
         );
         let settings = self.means.configured.fingerprint;
+        // It is shown once it is durable.
         self.ledger.pause(StoredPause { reason, since: now, failure, settings });
         self.worker.meters.paused(Some(reason));
-        self.show_pause();
     }
 
     /// The receiver answered: what waits because it was out becomes due soon.
@@ -327,7 +350,8 @@ impl Sending<'_> {
             self.end_pause(now);
         }
         let Some(spread) = spread else { return };
-        let spread = micros(spread);
+        // What shares requests is not spread: it comes in few of them anyway.
+        let spread = if self.means.configured.batch.events > 1 { 0 } else { micros(spread) };
         let in_time = || now.plus_micros((rand::random::<f64>() * spread as f64) as i64);
         self.ledger.hasten(now.plus_micros(spread), in_time);
     }

@@ -2,8 +2,8 @@
 //! it; then what is remembered of it goes, but for a small record with its counters that says so. That record
 //! makes it happen once, however often the process is interrupted.
 
-use crate::stored::StoredState;
 use crate::locate::UnreadableActivation;
+use crate::stored::{StoredState, Waiting};
 use crate::worker::{READ_AGAIN, Shared, Worker, WorkerError};
 use std::sync::Arc;
 use tributary_eventlog::ReadError;
@@ -25,18 +25,10 @@ pub(crate) async fn remove(worker: &Worker) -> Result<bool, WorkerError> {
         let Some(unread) = unread(&shared, key.workspace, &state, || stop.borrow().is_some()) else {
             return Ok(None);
         };
-        let deleted = unread.waiting + remembered.waiting.len() as u64;
-        state.totals.taken += unread.waiting + unread.expired;
-        state.totals.end(Outcome::DestinationDeleted, deleted);
-        state.totals.end(Outcome::Expired, unread.expired);
-        state.cursor = unread.end;
-        state.settled.clear();
-        state.ended = true;
+        let ended = close(&mut state, &unread, remembered.waiting.iter().map(|(_, waiting)| waiting));
         shared.store.end(key, &state)?;
-        tracing::info!(destination = %key, deliveries = deleted, "destination removed");
-        let mut ended = [0; Outcome::ALL.len()];
-        ended[Outcome::DestinationDeleted as usize] = deleted;
-        ended[Outcome::Expired as usize] = unread.expired;
+        let deliveries = ended[Outcome::DestinationDeleted as usize];
+        tracing::info!(destination = %key, deliveries, "destination removed");
         Ok::<_, WorkerError>(Some(ended))
     });
     let Some(ended) = removed.await?? else { return Ok(false) };
@@ -44,6 +36,28 @@ pub(crate) async fn remove(worker: &Worker) -> Result<bool, WorkerError> {
     worker.meters.waiting.set(0.0);
     worker.meters.behind.set(0.0);
     Ok(true)
+}
+
+/// Ends what waits and what is not read. How many deliveries ended, indexed like [`Outcome::ALL`]; those that a replay sends
+/// again are counted apart, as always.
+fn close<'a>(
+    state: &mut StoredState,
+    unread: &Unread,
+    waiting: impl Iterator<Item = &'a Waiting>,
+) -> [u64; Outcome::ALL.len()] {
+    let (again, first): (Vec<_>, Vec<_>) = waiting.partition(|waiting| waiting.replay.is_some());
+    let deleted = unread.waiting + first.len() as u64;
+    state.totals.taken += unread.waiting + unread.expired;
+    state.totals.end(Outcome::DestinationDeleted, deleted);
+    state.totals.end(Outcome::Expired, unread.expired);
+    state.replayed.end(Outcome::DestinationDeleted, again.len() as u64);
+    state.cursor = unread.end;
+    state.settled.clear();
+    state.ended = true;
+    let mut ended = [0; Outcome::ALL.len()];
+    ended[Outcome::DestinationDeleted as usize] = deleted;
+    ended[Outcome::Expired as usize] = unread.expired;
+    ended
 }
 
 /// Deliveries behind the cursor.
@@ -105,4 +119,31 @@ fn unread(
         }
     }
     Some(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::waiting;
+    use tributary_model::Position;
+
+    #[test]
+    fn what_replays_send_again_is_counted_apart() {
+        let mut state = StoredState::new(100, Position::at(4));
+        state.settled = vec![(110, 5)];
+        state.totals.taken = 60;
+        state.totals.end(Outcome::Delivered, 58);
+        state.replayed.taken = 7;
+        state.replayed.end(Outcome::Delivered, 4);
+        let by_replay = |replay| Waiting { replay, ..waiting(1) };
+        let queue = [None, Some(3), None, Some(3), Some(3)].map(by_replay);
+        let ended = close(&mut state, &Unread { waiting: 20, expired: 9, end: 140 }, queue.iter());
+        let deleted = Outcome::DestinationDeleted;
+        assert_eq!((state.totals.taken, state.totals.ended_in_all()), (89, 89));
+        assert_eq!((state.totals.ended(deleted), state.totals.ended(Outcome::Expired)), (22, 9));
+        assert_eq!((state.replayed.taken, state.replayed.ended_in_all()), (7, 7));
+        assert_eq!(state.replayed.ended(deleted), 3);
+        assert_eq!((ended[deleted as usize], ended.iter().sum::<u64>()), (22, 31));
+        assert_eq!((state.cursor, state.settled.len(), state.ended), (140, 0, true));
+    }
 }

@@ -12,30 +12,38 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tributary_model::outcome::Outcome;
-use tributary_model::{Activation, Timestamp};
+use tributary_model::Timestamp;
 
 /// Deliveries that are queued at once, at most.
 const PIECE: usize = 1_000;
 
-/// How long a replay waits for room in the queue, or after what it reads could not be read.
+/// How long a replay waits for room in the queue.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long it waits after what it reads could not be read.
+const UNREADABLE_PAUSE: Duration = Duration::from_secs(5);
 
 /// What was done for a replay.
 pub(crate) enum Step {
-    /// The replay that is to run, if there is one, and those that were cancelled.
-    Looked(Result<Looked, StoreError>),
+    /// It was looked for the replay that is to run, if there is one.
+    Looked(Result<Option<ReplayJob>, StoreError>),
     /// A piece was read.
-    Scanned(Result<Scanned, String>),
+    Scanned(Result<Scanned, Unscanned>),
 }
 
-/// What is stored of replays.
-pub(crate) struct Looked {
-    pub(crate) running: Option<ReplayJob>,
+/// A piece could not be read.
+pub(crate) struct Unscanned {
+    why: String,
+    /// It never will be.
+    is_final: bool,
 }
 
-/// The replay of one destination.
+/// The replays of one destination that have something under way.
 pub(crate) struct Replaying {
-    job: Option<ReplayJob>,
+    /// At most one of them runs; the others wait for the ends of what they queued.
+    jobs: Vec<ReplayJob>,
+    /// Those up to this number have ended: what is stored of them may be older.
+    ended_up_to: u64,
     step: Option<BoxFuture<'static, Step>>,
     must_look: bool,
     not_before: Option<Instant>,
@@ -44,12 +52,13 @@ pub(crate) struct Replaying {
 }
 
 impl Replaying {
-    /// One that looks for a replay first.
+    /// One that has none.
     pub(crate) fn new() -> Self {
         Self {
-            job: None,
+            jobs: Vec::new(),
+            ended_up_to: 0,
             step: None,
-            must_look: true,
+            must_look: false,
             not_before: None,
             last_due: Timestamp::MIN,
         }
@@ -62,7 +71,11 @@ impl Replaying {
 
     /// When there is something to do again.
     pub(crate) fn next_at(&self) -> Option<Instant> {
-        if self.step.is_some() { None } else { self.not_before }
+        match self.step {
+            Some(_) => None,
+            None if self.must_look => Some(self.not_before.unwrap_or_else(Instant::now)),
+            None => self.not_before,
+        }
     }
 
     /// Waits until what was begun is done. May be dropped and called again.
@@ -76,131 +89,157 @@ impl Replaying {
             None => pending().await,
         }
     }
+
+    fn running(&self) -> Option<&ReplayJob> {
+        self.jobs.iter().find(|job| job.is_running())
+    }
 }
 
 impl Sending<'_> {
     /// Takes the next step of a replay, if there is one and it is time.
     pub(crate) fn replay(&mut self) {
-        self.count_replayed();
         if self.replaying.step.is_some() || self.replaying.not_before.is_some_and(|at| at > Instant::now()) {
             return;
         }
         self.replaying.not_before = None;
         if std::mem::take(&mut self.replaying.must_look) {
-            let (store, key) = (Arc::clone(&self.worker.shared.store), self.worker.key);
-            let look = tokio::task::spawn_blocking(move || Ok(Looked { running: store.active_replay(key)? }));
-            self.replaying.step = Some(
-                async move { Step::Looked(look.await.unwrap_or(Err(StoreError::Closed))) }.boxed(),
-            );
+            self.look_for_replay();
             return;
         }
-        let Some(job) = &self.replaying.job else { return };
+        let Some(job) = self.replaying.running() else { return };
         if job.next >= job.end {
-            let is_waiting = self.ledger.queue().values().any(|waiting| waiting.replay == Some(job.id));
-            if !is_waiting {
-                self.end_replay(ReplayState::Done);
+            if !self.has_queued(job.id) {
+                self.end_replay(job.id, ReplayState::Done);
             }
+            return;
+        }
+        if !self.config.enabled && !job.order.dry_run {
             return;
         }
         let limits = &self.worker.shared.limits;
         let room = (limits.queue / 2).saturating_sub(self.ledger.queue().len());
-        let has_bytes = self.ledger.queue_bytes() < limits.retry_bytes / 2;
+        let room_bytes = (limits.retry_bytes / 2).saturating_sub(self.ledger.queue_bytes());
         let by_rate = job.order.rate_per_second.map_or(PIECE, |rate| rate.max(1) as usize);
         let most = room.min(PIECE).min(by_rate);
         let is_far_ahead = self.replaying.last_due > self.means.clock.now().plus_micros(1_000_000);
-        if !job.order.dry_run && (most == 0 || !has_bytes || self.ledger.paused().is_some() || is_far_ahead) {
+        let must_wait = most == 0 || room_bytes == 0 || self.ledger.paused().is_some() || is_far_ahead;
+        if must_wait && !job.order.dry_run {
             self.replaying.not_before = Some(Instant::now() + PAUSE);
             return;
         }
         let (log, store) = (Arc::clone(&self.means.log), Arc::clone(&self.worker.shared.store));
         let (key, plan, job) = (self.worker.key, Arc::clone(&self.means.configured.plan), job.clone());
-        let scanning = tokio::task::spawn_blocking(move || scan(&*log, &store, key, &plan, &job, most.max(1)));
-        self.replaying.step = Some(
-            async move {
-                Step::Scanned(match scanning.await {
-                    Ok(scanned) => scanned.map_err(|why| why.to_string()),
-                    Err(_) => Err("a thread was lost".to_owned()),
-                })
+        let bytes_most = usize::try_from(room_bytes).unwrap_or(usize::MAX);
+        let scanning = tokio::task::spawn_blocking(move || {
+            scan(&*log, &store, key, &plan, &job, (most.max(1), bytes_most))
+        });
+        let scanned = async move {
+            match scanning.await {
+                Ok(Ok(scanned)) => Ok(scanned),
+                Ok(Err(why)) => Err(Unscanned { is_final: why.is_final(), why: why.to_string() }),
+                Err(_) => Err(Unscanned { is_final: false, why: "a thread was lost".to_owned() }),
             }
-            .boxed(),
-        );
+        };
+        self.replaying.step = Some(scanned.map(Step::Scanned).boxed());
+    }
+
+    fn look_for_replay(&mut self) {
+        let (store, key) = (Arc::clone(&self.worker.shared.store), self.worker.key);
+        let look = tokio::task::spawn_blocking(move || store.active_replay(key));
+        let looked = async move { Step::Looked(look.await.unwrap_or(Err(StoreError::Closed))) };
+        self.replaying.step = Some(looked.boxed());
     }
 
     /// Takes what a step brought.
     pub(crate) fn replayed(&mut self, step: Step) {
+        let destination = self.worker.key;
         match step {
-            Step::Looked(Ok(looked)) => self.take_up(looked.running),
+            Step::Looked(Ok(running)) => self.take_up(running),
             Step::Looked(Err(why)) => {
-                tracing::error!(destination = %self.worker.key, error = %why, "replays can't be read");
+                tracing::error!(%destination, error = %why, "replays can't be read");
                 self.replaying.must_look = true;
-                self.replaying.not_before = Some(Instant::now() + PAUSE);
+                self.replaying.not_before = Some(Instant::now() + UNREADABLE_PAUSE);
             }
-            Step::Scanned(Ok(scanned)) => self.queue_again(scanned),
-            Step::Scanned(Err(why)) => {
-                tracing::warn!(destination = %self.worker.key, error = why, "a replay can't read on");
-                self.replaying.not_before = Some(Instant::now() + PAUSE);
+            Step::Scanned(Ok(scanned)) => self.queue_again(&scanned),
+            Step::Scanned(Err(Unscanned { why, is_final })) => {
+                tracing::warn!(%destination, error = why, "a replay can't read on");
+                self.replaying.not_before = Some(Instant::now() + UNREADABLE_PAUSE);
+                if let Some(id) = self.replaying.running().map(|job| job.id).filter(|_| is_final) {
+                    self.end_replay(id, ReplayState::Failed(why));
+                }
             }
         }
     }
 
-    /// The replay that is stored as running is the one that runs; what another one queued is passed over.
-    fn take_up(&mut self, running: Option<ReplayJob>) {
+    /// The replay that is stored as running is the one that runs; what others queued is not sent.
+    pub(crate) fn take_up(&mut self, running: Option<ReplayJob>) {
+        let running = running.filter(|job| job.id > self.replaying.ended_up_to);
         let id = running.as_ref().map(|job| job.id);
         let now = self.means.clock.now();
+        for job in self.replaying.jobs.iter_mut().filter(|job| job.is_running() && Some(job.id) != id) {
+            job.state = ReplayState::Cancelled;
+            job.ended_at = Some(now);
+        }
         let gone = |waiting: &Waiting| waiting.replay.is_some() && waiting.replay != id;
         self.ledger.end_waiting(gone, Outcome::Skipped, now);
-        match (&self.replaying.job, running) {
-            // What this one has counted is newer than what is stored of it.
-            (Some(known), Some(stored)) if known.id == stored.id => {}
-            (_, running) => {
-                self.replaying.last_due = now;
-                self.replaying.job = running;
-            }
+        let Some(job) = running else { return };
+        if self.replaying.jobs.iter().all(|known| known.id != job.id) {
+            let of_it = self.ledger.queue().values().filter(|waiting| waiting.replay == Some(job.id));
+            self.replaying.last_due = of_it.map(|waiting| waiting.due).max().unwrap_or(now).max(now);
+            self.replaying.jobs.push(job);
         }
     }
 
     /// Puts what a replay found into the retry queue, spread by its rate.
-    fn queue_again(&mut self, scanned: Scanned) {
-        let Some(mut job) = self.replaying.job.take() else { return };
+    fn queue_again(&mut self, scanned: &Scanned) {
+        let Some(at) = self.replaying.jobs.iter().position(ReplayJob::is_running) else { return };
+        let mut job = self.replaying.jobs[at].clone();
         let now = self.means.clock.now();
         let apart = job.order.rate_per_second.map_or(0, |rate| 1_000_000 / i64::from(rate.max(1)));
         self.replaying.last_due = self.replaying.last_due.max(now);
         for found in scanned.found.iter().filter(|_| !job.order.dry_run) {
-            let waiting = again(&found.activation, found.frame, job.id, self.replaying.last_due);
+            let waiting = Waiting::of_header(found.frame, &found.header, found.bytes);
+            let waiting = Waiting { due: self.replaying.last_due, replay: Some(job.id), ..waiting };
             if self.ledger.send_again(found.sequence, waiting, now) {
                 job.queued += 1;
                 self.replaying.last_due = self.replaying.last_due.plus_micros(apart);
             }
         }
-        job.take(&scanned);
+        job.take(scanned);
         self.ledger.set_replay(job.clone());
-        self.replaying.job = Some(job);
+        self.replaying.jobs[at] = job;
     }
 
-    /// Counts deliveries of the replay that have ended.
-    fn count_replayed(&mut self) {
-        let Some(job) = &mut self.replaying.job else { return };
-        let ended = self.ledger.take_replay_ended(job.id);
-        if ended.is_empty() {
-            return;
+    /// Counts deliveries of replays that have ended.
+    pub(crate) fn count_replayed(&mut self) {
+        for at in 0..self.replaying.jobs.len() {
+            let job = &mut self.replaying.jobs[at];
+            let ended = self.ledger.take_replay_ended(job.id);
+            if ended.is_empty() {
+                continue;
+            }
+            for (outcome, count) in ended {
+                *job.ended.entry(outcome).or_default() += count;
+            }
+            self.ledger.set_replay(job.clone());
         }
-        for (outcome, count) in ended {
-            *job.ended.entry(outcome).or_default() += count;
-        }
-        self.ledger.set_replay(job.clone());
+        let queue = self.ledger.queue();
+        let has_queued = |id| queue.values().any(|waiting| waiting.replay == Some(id));
+        self.replaying.jobs.retain(|job| job.is_running() || has_queued(job.id));
     }
 
-    fn end_replay(&mut self, state: ReplayState) {
-        let Some(mut job) = self.replaying.job.take() else { return };
+    /// Whether something that a replay queued has not ended.
+    fn has_queued(&self, id: u64) -> bool {
+        self.ledger.queue().values().any(|waiting| waiting.replay == Some(id))
+    }
+
+    fn end_replay(&mut self, id: u64, state: ReplayState) {
+        let Some(job) = self.replaying.jobs.iter_mut().find(|job| job.id == id) else { return };
         job.state = state;
         job.ended_at = Some(self.means.clock.now());
-        self.ledger.set_replay(job);
+        self.replaying.ended_up_to = self.replaying.ended_up_to.max(id);
+        self.ledger.set_replay(job.clone());
         // Another one may have been begun.
         self.replaying.must_look = true;
     }
-}
-
-/// A delivery from before, to be sent again.
-fn again(activation: &Activation, frame: u64, replay: u64, due: Timestamp) -> Waiting {
-    Waiting { due, replay: Some(replay), ..Waiting::untried(frame, activation) }
 }

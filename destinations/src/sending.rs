@@ -1,9 +1,13 @@
-//! A destination at work: read, send, judge, record. One loop owns all of it, so nothing is locked.
+//! A destination at work: read, send, judge, record. One loop owns all of it, so nothing is locked. It runs while the
+//! destination is off as well: then it sends nothing, but counts what a replay would send.
 //!
 //! Results become durable in groups. Reading never gets further ahead of the durable cursor than the window, so
 //! that after a crash no more than a window of deliveries is sent again.
 
-use crate::attempt::{Flight, Means, attempt};
+mod pausing;
+mod starting;
+
+use crate::attempt::{Flight, Means};
 use crate::config::{DestinationConfig, wanted_config};
 use crate::configured::Configured;
 use crate::failure::Failure;
@@ -15,8 +19,9 @@ use crate::pace::{Concurrency, Rate, RetryBudget};
 use crate::plan::Planned;
 use crate::reader::{Progress, Read, Reader};
 use crate::record::{ExchangeNumbers, Sampler};
+use crate::replay::ReplayJob;
 use crate::replaying::{Replaying, Step};
-use crate::status::{DestinationStatus, Paused};
+use crate::status::DestinationStatus;
 use crate::store::StoreError;
 use crate::stored::{PauseReason, Waiting};
 use crate::worker::{READ_AGAIN, Worker, WorkerError};
@@ -48,8 +53,11 @@ enum Limit {
     QueueBytes,
 }
 
-/// How long attempts made again wait when their budget is used up.
-const BUDGET_PAUSE: Duration = Duration::from_millis(100);
+/// How long results wait at least where deliveries gather for long.
+const LONG_COMMIT_DELAY: Duration = Duration::from_secs(1);
+
+/// How often it is looked how far behind a destination is that is switched off.
+const PARKED_LOOK: Duration = Duration::from_secs(5);
 
 enum Wake {
     Flight(Flight),
@@ -71,7 +79,8 @@ pub(crate) struct Sending<'a> {
     pub(crate) sampler: Sampler,
     pub(crate) exchange_numbers: ExchangeNumbers,
     pub(crate) replaying: Replaying,
-    rate: Rate,
+    /// Whether what was sent last had been tried before.
+    sent_again_last: bool,
     /// Before that, nothing is sent: the rate, or the budget of attempts made again, does not let it.
     paced_until: Option<Instant>,
     flights: FuturesUnordered<BoxFuture<'static, Flight>>,
@@ -96,6 +105,7 @@ impl<'a> Sending<'a> {
         config: Arc<DestinationConfig>,
         configured: Configured,
         mut ledger: Ledger,
+        running: Option<ReplayJob>,
     ) -> Self {
         let shared = &worker.shared;
         let (limits, now) = (shared.limits, shared.clock.now());
@@ -113,13 +123,13 @@ impl<'a> Sending<'a> {
             clock: Arc::clone(&shared.clock),
             bytes_max: configured.batch.bytes,
             payloads_max: configured.batch.events,
+            rate: Arc::new(Rate::new(configured.requests_per_second)),
             configured,
         };
         let mut sending = Self {
             reader: Reader::new(Arc::clone(&shared.log), ledger.cursor(), ledger.mark()),
             durable_cursor: ledger.cursor(),
             concurrency: Concurrency::new(means.configured.concurrency),
-            rate: Rate::new(means.configured.requests_per_second),
             budget: RetryBudget::new(),
             sampler: Sampler::new(
                 limits.record_successes_per_second,
@@ -128,6 +138,7 @@ impl<'a> Sending<'a> {
             ),
             exchange_numbers: ExchangeNumbers::default(),
             replaying: Replaying::new(),
+            sent_again_last: false,
             worker,
             config,
             means,
@@ -145,43 +156,8 @@ impl<'a> Sending<'a> {
             leaving: false,
         };
         sending.take_up_pause(now);
+        sending.take_up(running);
         sending
-    }
-
-    /// Goes on with a pause from before, unless the settings that caused it have changed.
-    fn take_up_pause(&mut self, now: Timestamp) {
-        match self.ledger.paused().map(|pause| (pause.reason, pause.settings)) {
-            Some((PauseReason::Credentials, settings)) if settings == self.means.configured.fingerprint => {
-                self.health.shut();
-            }
-            Some((PauseReason::Credentials, _)) => self.end_pause(now),
-            Some((PauseReason::Outage, _)) => self.health.out(now),
-            None => {}
-        }
-        self.worker.meters.paused(self.ledger.paused().map(|pause| pause.reason));
-        self.show_pause();
-    }
-
-    /// Ends a pause.
-    pub(crate) fn end_pause(&mut self, now: Timestamp) {
-        self.health.open();
-        if self.ledger.paused().is_some() {
-            self.ledger.resume(now);
-            tracing::info!(destination = %self.worker.key, "destination goes on");
-        }
-        self.worker.meters.paused(None);
-        self.show_pause();
-    }
-
-    /// Shows whether it is paused.
-    pub(crate) fn show_pause(&self) {
-        let paused = self.ledger.paused().map(|pause| Paused {
-            reason: pause.reason,
-            since: pause.since,
-            failure: pause.failure.clone(),
-            probes_at: self.health.probes_at(),
-        });
-        self.worker.cell.change(|status| status.paused = paused);
     }
 
     /// Works until the destination is switched off, changed in more than its settings or deleted, or the engine
@@ -190,11 +166,14 @@ impl<'a> Sending<'a> {
         loop {
             self.look();
             if !self.leaving {
-                self.admit();
                 self.replay();
-                self.start();
-                self.read();
+                if self.config.enabled {
+                    self.admit();
+                    self.start();
+                    self.read();
+                }
             }
+            self.count_replayed();
             self.commit();
             if self.is_done() {
                 self.worker.publish(self.summary());
@@ -232,6 +211,9 @@ impl<'a> Sending<'a> {
         if asked.replay {
             self.replaying.look_again();
         }
+        if !self.config.enabled {
+            self.worker.show_behind(self.durable_cursor);
+        }
         let deadline = *self.worker.stop.borrow();
         if let Some(deadline) = deadline {
             self.leaving = true;
@@ -247,7 +229,7 @@ impl<'a> Sending<'a> {
     }
 
     fn reconfigure(&mut self, config: Arc<DestinationConfig>) {
-        let is_same_work = config.enabled
+        let is_same_work = config.enabled == self.config.enabled
             && config.skip_through == self.config.skip_through
             && config.starts_after == self.config.starts_after
             && config.definition == self.config.definition;
@@ -264,11 +246,16 @@ impl<'a> Sending<'a> {
         self.config = config;
     }
 
-    fn take_over(&mut self, configured: Configured) {
+    fn take_over(&mut self, mut configured: Configured) {
         let is_other = configured.fingerprint != self.means.configured.fingerprint;
-        if configured.requests_per_second != self.means.configured.requests_per_second {
-            self.rate = Rate::new(configured.requests_per_second);
+        if !is_other {
+            // Its connections and tokens are good still.
+            configured.transport = Arc::clone(&self.means.configured.transport);
         }
+        if configured.requests_per_second != self.means.configured.requests_per_second {
+            self.means.rate = Arc::new(Rate::new(configured.requests_per_second));
+        }
+        self.ledger.map_again();
         self.means.bytes_max = configured.batch.bytes;
         self.means.payloads_max = configured.batch.events;
         self.means.configured = configured;
@@ -347,9 +334,10 @@ impl<'a> Sending<'a> {
         failure: Failure,
         now: Timestamp,
     ) {
-        let waiting = Waiting::untried(frame, &activation);
+        let waiting = Waiting { told: 1, ..Waiting::untried(frame, &activation) };
         let activation = Some(Arc::new(activation));
         let job = Job { sequence, again: false, waiting, activation, mapped: None };
+        self.remember_refusal(&job, &failure, now);
         let letter = self.letter(&job, failure, now, None);
         self.ledger.bury(&letter);
         self.ledger.end_unread(sequence, Outcome::DeadLetter, now);
@@ -358,13 +346,14 @@ impl<'a> Sending<'a> {
     fn limit(&self, sequence: u64) -> Option<Limit> {
         let limits = &self.worker.shared.limits;
         let (window, window_bytes) = self.means.configured.window(limits);
+        let queue = limits.queue.max(self.means.configured.batch.events.saturating_mul(2));
         if sequence >= self.durable_cursor.saturating_add(window) {
             Some(Limit::Window)
         } else if self.ledger.fresh_bytes() >= window_bytes {
             Some(Limit::WindowBytes)
         } else if self.ledger.queue_bytes() >= limits.retry_bytes {
             Some(Limit::QueueBytes)
-        } else if self.ledger.queue().len() + self.ledger.fresh_len() >= limits.queue {
+        } else if self.ledger.queue().len() + self.ledger.fresh_len() >= queue {
             Some(Limit::Queue)
         } else {
             None
@@ -380,96 +369,6 @@ impl<'a> Sending<'a> {
             Some(Limit::QueueBytes) => meters.at_queue_bytes_limit.increment(1),
             None => {}
         }
-    }
-
-    /// Starts attempts, as far as the receiver's health, concurrency and rate let it. Of its places, retries get half
-    /// while others are waiting for one: neither a crowd of failures nor a crowd of new deliveries shuts the other out.
-    fn start(&mut self) {
-        if self.paced_until.is_some_and(|until| until > Instant::now()) {
-            return;
-        }
-        self.paced_until = None;
-        while self.has_room() {
-            let now = self.means.clock.now();
-            let probe = match self.health.leave(now) {
-                Leave::Open => false,
-                Leave::Probe => true,
-                Leave::Until(_) => return,
-            };
-            let jobs = if probe { self.probe(now) } else { self.next_jobs(now) };
-            if jobs.is_empty() {
-                return;
-            }
-            if probe {
-                self.health.probe();
-            }
-            self.retries_under_way += usize::from(jobs.iter().any(|job| job.again));
-            self.flights.push(Box::pin(attempt(self.means.clone(), jobs, probe)));
-        }
-    }
-
-    /// The next deliveries for a request; none if there are none, or it is not their time.
-    fn next_jobs(&mut self, now: Timestamp) -> Vec<Job> {
-        let half = self.concurrency.limit().div_ceil(2);
-        let retries_first = self.retries_under_way < half || !self.ledger.has_fresh();
-        let is_due = self.ledger.next_due_at().is_some_and(|due| due <= now);
-        let fresh_may_go = self.may_gather();
-        if !fresh_may_go && !(retries_first && is_due) {
-            return Vec::new();
-        }
-        if let Err(wait) = self.rate.take() {
-            self.paced_until = Some(Instant::now() + wait);
-            return Vec::new();
-        }
-        let batch = self.means.configured.batch;
-        if retries_first && is_due {
-            if self.budget.take() {
-                return self.ledger.next_due(now, batch.events, batch.bytes);
-            }
-            if !fresh_may_go {
-                self.paced_until = Some(Instant::now() + BUDGET_PAUSE);
-            }
-        }
-        if !fresh_may_go {
-            return Vec::new();
-        }
-        self.gathering_since = None;
-        self.ledger.next_fresh(batch.events, batch.bytes, batch.among)
-    }
-
-    /// One delivery, to see whether the receiver is back: a new one if there is one, as it may be what waits that makes
-    /// the receiver fail.
-    fn probe(&mut self, now: Timestamp) -> Vec<Job> {
-        if self.ledger.has_fresh() && rand::random() {
-            return self.ledger.next_fresh(1, 1, self.means.configured.batch.among);
-        }
-        let far = now.plus_micros(i64::MAX / 4);
-        let waiting = self.ledger.next_due(far, 1, 1);
-        if waiting.is_empty() {
-            return self.ledger.next_fresh(1, 1, self.means.configured.batch.among);
-        }
-        waiting
-    }
-
-    /// Whether new deliveries may go: as many as a request may carry, or fewer if they have waited for long enough.
-    fn may_gather(&mut self) -> bool {
-        let batch = self.means.configured.batch;
-        if !self.ledger.has_fresh() {
-            self.gathering_since = None;
-            return false;
-        }
-        if batch.events <= 1 {
-            return true;
-        }
-        let since = *self.gathering_since.get_or_insert_with(Instant::now);
-        // At a limit no others can come before some have gone.
-        let waits_for_more = self.stands_at.is_none() && since.elapsed() < batch.delay;
-        !waits_for_more || self.ledger.fills(batch.events) || self.ledger.fresh_bytes() >= batch.bytes
-    }
-
-    fn has_room(&self) -> bool {
-        let (window, _) = self.means.configured.window(&self.worker.shared.limits);
-        self.flights.len() < self.concurrency.limit() && (self.ledger.uncommitted() as u64) < window
     }
 
     /// How the destination is doing by its books.
@@ -507,7 +406,9 @@ impl<'a> Sending<'a> {
             return;
         }
         let changed_since = *self.changed_since.get_or_insert_with(Instant::now);
-        let is_time = results >= self.worker.shared.limits.commit_results
+        let is_long = self.means.configured.gathers_long();
+        let results_max = self.worker.shared.limits.commit_results * if is_long { 16 } else { 1 };
+        let is_time = results >= results_max
             || changed_since.elapsed() >= self.commit_delay()
             || moved >= CURSOR_MOVE_MAX
             || self.stands_at == Some(Limit::Window)
@@ -528,7 +429,13 @@ impl<'a> Sending<'a> {
     /// How long a change waits for others: results for a moment, a cursor that only passed by what is not this
     /// destination's for longer.
     fn commit_delay(&self) -> Duration {
-        if self.ledger.uncommitted() > 0 { self.worker.shared.limits.commit_delay } else { CURSOR_DELAY }
+        let delay = self.worker.shared.limits.commit_delay;
+        match self.ledger.uncommitted() {
+            0 => CURSOR_DELAY,
+            // What waits a minute for others need not be told of twenty times a second.
+            _ if self.means.configured.gathers_long() => delay.max(LONG_COMMIT_DELAY),
+            _ => delay,
+        }
     }
 
     fn committed(&mut self) {
@@ -556,7 +463,7 @@ impl<'a> Sending<'a> {
             step = self.replaying.ended() => Wake::Replay(step),
             () = self.worker.cell.knock.notified() => Wake::Look,
             result = at_end_of(&mut self.committing) => Wake::Committed(result),
-            read = self.reader.changed(), if !self.leaving => {
+            read = self.reader.changed(), if !self.leaving && self.config.enabled => {
                 match read {
                     Ok(Progress::Read) => {
                         self.worker.cell.change(|status| status.problem = None);
@@ -594,12 +501,16 @@ impl<'a> Sending<'a> {
         if let Some(at) = self.read_again_at {
             no_later(at);
         }
+        if let Some(at) = self.replaying.next_at() {
+            no_later(at);
+        }
+        if !self.config.enabled {
+            no_later(now + PARKED_LOOK);
+            return nap;
+        }
         if let Some(until) = self.paced_until {
             no_later(until.max(now));
             return nap;
-        }
-        if let Some(at) = self.replaying.next_at() {
-            no_later(at);
         }
         if !self.has_room() {
             return nap;

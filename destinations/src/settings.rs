@@ -138,7 +138,8 @@ pub(crate) fn check_value(
     match setting.kind {
         SettingKind::Url => {
             check_text(spec, setting, settings)?;
-            url(spec, settings, name).map(drop)
+            let url = url(spec, settings, name)?;
+            if setting.secret { Ok(()) } else { check_open(spec, name, url.as_ref()) }
         }
         SettingKind::Text => check_text(spec, setting, settings).map(drop),
         SettingKind::Template => {
@@ -183,6 +184,19 @@ fn check_text<'a>(
         }
     }
     Ok(text)
+}
+
+/// Refuses credentials in a URL that is shown to everybody who may read settings.
+fn check_open(spec: &Spec, name: &str, url: Option<&Url>) -> Result<(), SettingsError> {
+    if url.is_none_or(|url| url.username().is_empty() && url.password().is_none()) {
+        return Ok(());
+    }
+    let has_basic = spec.setting("basic_user").is_some() && spec.setting("basic_password").is_some();
+    let advice = if has_basic { "; use `basic_user` and `basic_password`" } else { "; leave them out" };
+    Err(SettingsError::new(
+        name,
+        format!("must not hold a user name or password, which would be shown{advice}"),
+    ))
 }
 
 fn check_count(spec: &Spec, setting: &SettingSpec, settings: &RawSettings) -> Result<(), SettingsError> {

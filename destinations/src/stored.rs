@@ -6,6 +6,7 @@ use crate::failure::{Failure, Reason};
 use crate::store::StoreError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use tributary_model::activation::ActivationHeader;
 use tributary_model::outcome::Outcome;
 use tributary_model::{Activation, MessageId, Position, ProfileId, Timestamp};
 
@@ -76,8 +77,6 @@ pub(crate) struct StoredState {
     pub(crate) replayed: Totals,
     /// Why nothing is sent at present, if nothing is.
     pub(crate) paused: Option<StoredPause>,
-    /// When the last pause ended: until when deliveries are tried is counted from there.
-    pub(crate) resumed_at: Option<Timestamp>,
 }
 
 /// Why nothing is sent, and since when.
@@ -163,6 +162,12 @@ pub(crate) struct Waiting {
     pub(crate) last_attempt: Option<Timestamp>,
     pub(crate) due: Timestamp,
     pub(crate) failure: Option<Failure>,
+    /// When its event arrived.
+    pub(crate) received_at: Timestamp,
+    /// For how long the destination was paused since it was first tried, in microseconds.
+    pub(crate) paused_micros: i64,
+    /// Rows of attempts that are remembered of it.
+    pub(crate) told: u32,
     /// Bytes of its event.
     pub(crate) bytes: u32,
     /// Numbers of the mappings whose payloads have been taken, or refused for good.
@@ -204,6 +209,9 @@ impl From<Waiting1> for Waiting {
             last_attempt: old.last_attempt,
             due: old.due,
             failure: old.failure.map(Failure::from),
+            received_at: old.first_attempt.unwrap_or_default(),
+            paused_micros: 0,
+            told: 0,
             bytes: 0,
             done: Vec::new(),
             refused: None,
@@ -237,7 +245,6 @@ impl StoredState {
             mark: None,
             replayed: Totals::default(),
             paused: None,
-            resumed_at: None,
         }
     }
 
@@ -272,7 +279,12 @@ impl StoredState {
 impl Waiting {
     /// A delivery that has not been tried, due at once.
     pub(crate) fn untried(frame: u64, activation: &Activation) -> Self {
-        let header = &activation.header;
+        let bytes = u32::try_from(activation.event.len()).unwrap_or(u32::MAX);
+        Self::of_header(frame, &activation.header, bytes)
+    }
+
+    /// The same, of an activation whose event has so many bytes.
+    pub(crate) fn of_header(frame: u64, header: &ActivationHeader, bytes: u32) -> Self {
         Self {
             frame,
             position: header.position,
@@ -284,7 +296,10 @@ impl Waiting {
             last_attempt: None,
             due: Timestamp::MIN,
             failure: None,
-            bytes: u32::try_from(activation.event.len()).unwrap_or(u32::MAX),
+            received_at: header.received_at,
+            paused_micros: 0,
+            told: 0,
+            bytes,
             done: Vec::new(),
             refused: None,
             alone: false,

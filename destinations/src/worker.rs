@@ -15,7 +15,8 @@ use crate::remove::remove;
 use crate::registry;
 use crate::retry::RetryPolicy;
 use crate::sending::Sending;
-use crate::status::{DestinationStatus, StatusCell};
+use crate::replay::ReplayJob;
+use crate::status::{DestinationStatus, Paused, StatusCell};
 use crate::store::{Commit, Remembered, Store, StoreError};
 use crate::stored::StoredState;
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tributary_eventlog::EventLog;
+use tributary_model::Activation;
 use tributary_model::clock::Clock;
 
 /// How long a task waits after the activations log could not be read.
@@ -57,6 +59,9 @@ pub(crate) enum End {
     Removed,
 }
 
+/// The books of a destination, and the replay that runs.
+type Loaded = (Ledger, Option<ReplayJob>);
+
 /// The task of one destination.
 pub(crate) struct Worker {
     pub(crate) key: Key,
@@ -79,8 +84,8 @@ impl Worker {
             let Some(config) = wanted_config(&self.wanted, self.key) else {
                 return if remove(&self).await? { Ok(End::Removed) } else { Ok(End::Stopped) };
             };
-            let ledger = match self.load(&config).await? {
-                Ok(ledger) => ledger,
+            let (ledger, replay) = match self.load(&config).await? {
+                Ok(loaded) => loaded,
                 Err(problem) => {
                     self.hold(&config, &problem).await;
                     continue;
@@ -88,12 +93,9 @@ impl Worker {
             };
             self.publish(self.summary(&config, &ledger));
             self.cell.change(|status| status.problem = None);
-            if !config.enabled {
-                self.until_changed(&config, None).await;
-                continue;
-            }
+            self.show_unread(&config, &ledger).await?;
             match Configured::new(&config, &self.shared.limits, &self.shared.outbound) {
-                Ok(configured) => Sending::new(&mut self, config, configured, ledger).run().await?,
+                Ok(configured) => Sending::new(&mut self, config, configured, ledger, replay).run().await?,
                 Err(why) => {
                     drop(ledger);
                     self.until_settings(&config, &why.to_string()).await;
@@ -103,19 +105,20 @@ impl Worker {
     }
 
     /// Loads the books; a new destination gets its first. Says what the problem is if it can't begin yet.
-    async fn load(&self, config: &Arc<DestinationConfig>) -> Result<Result<Ledger, String>, WorkerError> {
+    async fn load(&self, config: &Arc<DestinationConfig>) -> Result<Result<Loaded, String>, WorkerError> {
         let (shared, key) = (Arc::clone(&self.shared), self.key);
         let starts_after = config.starts_after;
         let loaded = tokio::task::spawn_blocking(move || {
+            let replay = shared.store.active_replay(key)?;
             Ok::<_, StoreError>(match shared.store.load(key)? {
-                Some(remembered) => Ok((remembered, false)),
+                Some(remembered) => Ok((remembered, false, replay)),
                 None => start_for(&*shared.log, starts_after).map(|cursor| {
                     let state = StoredState::new(cursor, starts_after);
-                    (Remembered { state, waiting: Vec::new(), letters: VecDeque::new() }, true)
+                    (Remembered { state, waiting: Vec::new(), letters: VecDeque::new() }, true, None)
                 }),
             })
         });
-        let (remembered, is_new) = match loaded.await?? {
+        let (remembered, is_new, replay) = match loaded.await?? {
             Ok(loaded) => loaded,
             Err(why) => return Ok(Err(why.to_string())),
         };
@@ -128,7 +131,7 @@ impl Worker {
         let limits = &self.shared.limits;
         let letter_limits = LetterLimits { count: limits.dead_letters, bytes: limits.dead_letter_bytes };
         let lanes = registry::find(&config.definition).map_or(OrderSpec::default(), |spec| spec.order);
-        Ok(Ok(Ledger::new(key, lanes, remembered, letter_limits)))
+        Ok(Ok((Ledger::new(key, lanes, remembered, letter_limits), replay)))
     }
 
     /// How the destination is doing by its books.
@@ -137,7 +140,12 @@ impl Worker {
         let waiting_since = ledger.queue().values().filter_map(|waiting| waiting.first_attempt).min();
         DestinationStatus {
             enabled: config.enabled,
-            paused: None,
+            paused: ledger.paused().map(|pause| Paused {
+                reason: pause.reason,
+                since: pause.since,
+                failure: pause.failure.clone(),
+                probes_at: None,
+            }),
             cursor: ledger.cursor(),
             behind: self.behind(ledger.cursor()),
             waiting: ledger.queue().len() as u64,
@@ -146,7 +154,7 @@ impl Worker {
             next_due: ledger.next_due_at(),
             under_way: ledger.under_way() as u64,
             concurrency: 0,
-            oldest_pending: ledger.oldest_fresh().into_iter().chain(waiting_since).min(),
+            oldest_pending: ledger.oldest_pending(),
             needs_from: first_waiting.unwrap_or(u64::MAX).min(ledger.cursor()),
             last_error: None,
             problem: None,
@@ -163,12 +171,35 @@ impl Worker {
             *status = DestinationStatus {
                 last_error: status.last_error.take(),
                 problem: status.problem.take(),
-                paused: status.paused.take(),
+                paused: summary.paused.map(|paused| Paused {
+                    probes_at: status.paused.take().and_then(|before| before.probes_at),
+                    ..paused
+                }),
+                oldest_pending: match summary.oldest_pending {
+                    Some(at) => Some(at),
+                    None if summary.behind > 0 => status.oldest_pending,
+                    None => None,
+                },
                 ..summary
             };
         });
         // The log may have grown while the books were made durable.
         self.show_behind(cursor);
+    }
+
+    /// Shows when the oldest event arrived of what was not read, if that is more than a moment.
+    async fn show_unread(&self, config: &DestinationConfig, ledger: &Ledger) -> Result<(), WorkerError> {
+        let (log, cursor) = (Arc::clone(&self.shared.log), ledger.cursor());
+        if ledger.has_pending() || config.enabled || cursor >= log.bounds().end {
+            return Ok(());
+        }
+        let read = move || {
+            let bytes = log.read_one(cursor, 0).ok().flatten()?;
+            Some(Activation::decode(&bytes).ok()?.header.received_at)
+        };
+        let oldest = tokio::task::spawn_blocking(read).await?;
+        self.cell.change(|status| status.oldest_pending = oldest);
+        Ok(())
     }
 
     /// Shows how far the log goes on behind the durable cursor, as it is now.

@@ -119,6 +119,12 @@ fn a_pause_uses_up_none_of_the_time_of_deliveries() {
     bench.wait_status(1, "the failure on record", |status| status.waiting == 1 && status.under_way == 0);
     assert_eq!(bench.totals(1).ended(Outcome::DeadLetter), 0, "it has not been tried for seven days");
     status.store(200, Ordering::SeqCst);
-    bench.clock.advance_micros(700 * SECOND);
-    bench.wait_delivered(1, 1);
+    wait(
+        "its delivery",
+        || {
+            bench.clock.advance_micros(SECOND);
+            bench.delivered(1) == 1
+        },
+        || format!("{:?}", bench.status(1)),
+    );
 }

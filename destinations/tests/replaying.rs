@@ -65,7 +65,7 @@ fn a_dry_run_counts_and_sends_nothing() {
     bench.engine().apply(vec![webhook(1, &receiver.url)]);
     bench.append_numbers(0..10);
     bench.wait_delivered(1, 10);
-    let condition = parse_condition("n >= 4", Scope::Event).expect("a condition");
+    let condition = parse_condition("field(\"n\") >= 4", Scope::Event).expect("a condition");
     let order = ReplayOrder { condition: Some(condition), dry_run: true, ..ReplayOrder::default() };
     let counted = replay(&bench, order.clone());
     assert_eq!((counted.matched, counted.queued), (6, 0), "{counted:?}");

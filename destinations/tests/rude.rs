@@ -138,15 +138,14 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
         // Seen before it is answered: whoever has the answer finds it.
         let mut seen = lock(&shared.seen);
         asked.repeats = seen.iter().filter(|before| !before.encrypted && before.id == asked.id).count();
-        let manner = (lock(&shared.behaviour))(&asked);
+        let mut behaviour = lock(&shared.behaviour);
+        let manner = (*behaviour)(&asked);
         seen.push(asked);
         manner
     };
-    if let Manner::Resets = manner {
-        // A byte of the request is unread, and that is what makes it more than an end.
-        return Ok(());
+    if !matches!(manner, Manner::Resets) {
+        stream.read_exact(&mut [0])?;
     }
-    stream.read_exact(&mut [0])?;
     match manner {
         Manner::Answers(status, headers, body) => {
             let length = body.len();
@@ -171,14 +170,15 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
             shared.hung_up.fetch_add(1, Ordering::SeqCst);
             Ok(())
         }
-        Manner::Resets => unreachable!("it was done above"),
+        // A byte of the request is unread: that makes a reset of the end.
+        Manner::Resets => Ok(()),
     }
 }
 
 /// Reads a request but for the last byte of its body, which has come and stays unread.
 fn read(stream: &mut TcpStream) -> io::Result<Asked> {
     // A byte at a time: what is behind the head belongs to the body.
-    let (mut head, mut byte) = (Vec::new(), [0]);
+    let (mut head, mut byte): (Vec<u8>, [u8; 1]) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         stream.read_exact(&mut byte)?;
         head.push(byte[0]);

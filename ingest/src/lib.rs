@@ -26,6 +26,7 @@ pub use error::{IngestError, StreamFault};
 pub use grpc::GrpcService;
 pub use http::{not_found, routes};
 pub use limits::IngestLimits;
+pub use normalize::as_stored;
 pub use pipeline::Collector;
 pub use reason::RejectReason;
 pub use rejects::Reject;

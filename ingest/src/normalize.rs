@@ -11,11 +11,13 @@ use crate::reason::{Problem, RejectReason};
 use crate::shape::{PathKind, Shape};
 use crate::splice::{Splice, written_members};
 use crate::time::{ClientTime, event_time};
+use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use tributary_model::event::AcceptedEvent;
 use tributary_model::json::{Members, is_null};
 use tributary_model::{EventView, HashKey, Marks, MessageId, Timestamp};
+use tributary_proto::surrogate::Text;
 
 /// What holds for every event of a request.
 pub(crate) struct Arrival<'a> {
@@ -111,6 +113,28 @@ fn merge_objects(own: &RawValue, default: &DefaultObject<'_>) -> Option<String> 
     changed.then(|| String::from_utf8(splice.finish()).expect("spliced from text"))
 }
 
+/// What would be stored of an event that came by itself at that time: for whoever tries something with an event before it
+/// is sent. Where it has no message id, it gets this one.
+///
+/// # Errors
+/// Why it would be rejected, for the customer.
+pub fn as_stored(
+    event: &str,
+    message_id: &MessageId,
+    received_at: Timestamp,
+    limits: &IngestLimits,
+) -> Result<Bytes, String> {
+    let repaired = Text::from(event.trim_ascii());
+    let text = repaired.as_str();
+    check_size(text, limits).map_err(|problem| problem.text)?;
+    let members = Members::parse(text).map_err(|_| "the event is no JSON object".to_owned())?;
+    let shape = checked(text, &members, PathKind::Open, None, limits).map_err(|problem| problem.text)?;
+    let received_at = received_at.floor_to_millis();
+    let dated = Dated::of(&shape, received_at, limits);
+    let received_at = quoted(&received_at.to_string());
+    Ok(fill_in(text, &shape, message_id, &dated, &received_at, None).into())
+}
+
 /// Takes one event of a request; `text` is a JSON object, of which `members` are the members.
 ///
 /// # Errors
@@ -153,17 +177,12 @@ fn complete(
     mut marks: Marks,
     arrival: &Arrival<'_>,
 ) -> Result<AcceptedEvent, Problem> {
-    let limits = arrival.limits;
-    if is_deeper(text, limits.depth_max) {
-        let say = format!("the event is nested deeper than {} levels; flatten it", limits.depth_max);
-        return Err(Problem::new(RejectReason::TooDeep, "", say));
-    }
-    let shape = Shape::parse(&members, arrival.path, arrival.defaults.sent_at)?;
-    check_limits(&shape, limits)?;
+    let (limits, sent_at) = (arrival.limits, arrival.defaults.sent_at);
+    let shape = checked(text, &members, arrival.path, sent_at, limits)?;
     if text.len() > limits.event_bytes_mark {
         marks.add(Marks::LARGE);
     }
-    let dated = Dated::of(&shape, arrival);
+    let dated = Dated::of(&shape, arrival.received_at, limits);
     marks.add(dated.marks);
     let message_id = match &shape.message_id {
         Some(id) => MessageId::parse(id),
@@ -171,7 +190,7 @@ fn complete(
     };
     // The setting may be above what a message id can hold, but never lets a longer one through.
     let message_id = message_id.map_err(|_| message_id_too_long(MessageId::BYTES_MAX))?;
-    let payload = fill_in(text, &shape, &message_id, &dated, arrival);
+    let payload = fill_in(text, &shape, &message_id, &dated, &arrival.received_at_json, sent_at);
     let view = EventView::from_members(shape.kind, members);
     let anchor = arrival.source.identifiers.read(&view).identifiers.into_iter().next();
     let workspace = &arrival.source.workspace;
@@ -189,6 +208,26 @@ fn complete(
     })
 }
 
+/// An event's shape, which is right and within the limits. `sent_at` is what the batch says, if it does.
+///
+/// # Errors
+/// Why the event is rejected.
+fn checked<'a>(
+    text: &str,
+    members: &Members<'a>,
+    path: PathKind,
+    sent_at: Option<&'a RawValue>,
+    limits: &IngestLimits,
+) -> Result<Shape<'a>, Problem> {
+    if is_deeper(text, limits.depth_max) {
+        let say = format!("the event is nested deeper than {} levels; flatten it", limits.depth_max);
+        return Err(Problem::new(RejectReason::TooDeep, "", say));
+    }
+    let shape = Shape::parse(members, path, sent_at)?;
+    check_limits(&shape, limits)?;
+    Ok(shape)
+}
+
 /// When an event happened, and what its stored members say about that.
 struct Dated<'a> {
     time: Timestamp,
@@ -200,7 +239,7 @@ struct Dated<'a> {
 }
 
 impl<'a> Dated<'a> {
-    fn of(shape: &Shape<'a>, arrival: &Arrival<'_>) -> Self {
+    fn of(shape: &Shape<'a>, received_at: Timestamp, limits: &IngestLimits) -> Self {
         let (text, stated) = match (&shape.timestamp, &shape.original_timestamp) {
             (Some(text), _) => (Some(text), shape.found.timestamp),
             (None, Some(text)) => (Some(text), shape.found.original_timestamp),
@@ -212,26 +251,27 @@ impl<'a> Dated<'a> {
             Some(Some(at)) => ClientTime::At(at),
         };
         let sent_at = shape.sent_at.as_deref().and_then(Timestamp::parse);
-        let (time, marks) = event_time(client, sent_at, arrival.received_at, arrival.limits.clock_tolerance);
+        let (time, marks) = event_time(client, sent_at, received_at, limits.clock_tolerance);
         let differs = client != ClientTime::Missing && client != ClientTime::At(time);
         Self { time, marks, stated, differs }
     }
 }
 
-/// The stored payload.
+/// The stored payload. `received_at` is a JSON string; `sent_at` is what the batch says, if it does.
 fn fill_in(
     text: &str,
     shape: &Shape<'_>,
     message_id: &MessageId,
     dated: &Dated<'_>,
-    arrival: &Arrival<'_>,
+    received_at: &str,
+    sent_at: Option<&RawValue>,
 ) -> Vec<u8> {
     let found = &shape.found;
     // An event of the right shape has members.
     let mut splice = Splice::new(text, false);
     if shape.message_id.is_none() {
-        // Made here: 36 characters that need no escape.
-        splice.set("messageId", found.message_id, &quoted(message_id.as_str()));
+        let quoted = serde_json::to_string(message_id.as_str()).expect("text can be written as JSON");
+        splice.set("messageId", found.message_id, &quoted);
     }
     if dated.differs || shape.timestamp.is_none() {
         splice.set("timestamp", found.timestamp, &quoted(&dated.time.to_string()));
@@ -239,9 +279,9 @@ fn fill_in(
     if let Some(stated) = dated.stated.filter(|_| dated.differs && shape.timestamp.is_some()) {
         splice.set("originalTimestamp", found.original_timestamp, stated.get());
     }
-    splice.set("receivedAt", found.received_at, &arrival.received_at_json);
+    splice.set("receivedAt", found.received_at, received_at);
     if found.sent_at.is_none_or(is_null)
-        && let Some(sent_at) = arrival.defaults.sent_at
+        && let Some(sent_at) = sent_at
     {
         splice.set("sentAt", found.sent_at, sent_at.get());
     }

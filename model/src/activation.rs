@@ -51,8 +51,9 @@ pub struct Carried {
     /// Audiences by key: whether the profile was a member. One that is not in here was named by no destination then, or
     /// did not exist.
     pub audiences: BTreeMap<Box<str>, bool>,
-    /// What the profile has consented to, by category; `None` if it never said anything, or no destination names a
-    /// category. A category that is missing here was never granted.
+    /// Whether the categories of consent that destinations named then are granted: by the profile; for an event that states
+    /// preferences itself, by these, as far as no other id of the profile refuses. Empty if nothing was ever said. `None` if
+    /// no destination named a category then, or there is no profile: what it had said can't be told.
     pub consent: Option<BTreeMap<Box<str>, bool>>,
 }
 

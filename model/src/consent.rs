@@ -8,6 +8,10 @@
 //! "The newest for each id" is commutative, associative and idempotent: the order of events makes no difference, nor by
 //! which fragment they came, and an event can be folded into the merge of fragments as well as into its own.
 //!
+//! An event that states preferences itself is judged by these ([`StatedConsent`]): of its profile, only what other ids than the
+//! event's own said counts beside them. So nothing that was said for the same ids before, after or at the same time overrules
+//! an event.
+//!
 //! What is not a boolean is no preference. An event without preferences says nothing. Preferences that are an empty object
 //! refuse everything: every category for the ids of that event, until a later event with that id grants it. That is kept
 //! under the empty name, which no category has.
@@ -95,30 +99,37 @@ impl Consent {
     /// grant.
     pub fn current(&self) -> impl Iterator<Item = (&str, &ConsentValue)> {
         let named = self.0.keys().filter(|category| &***category != EVERYTHING);
-        named.filter_map(|category| Some((&**category, self.counts(category)?)))
+        named.filter_map(|category| Some((&**category, self.counts(category, |_| true)?)))
     }
 
     /// What counts for a profile of a category, whether it was named or refused with everything: `None` if nothing was said
     /// about it.
     pub fn says(&self, category: &str) -> Option<bool> {
-        self.counts(category).map(|value| value.granted)
+        self.counts(category, |_| true).map(|value| value.granted)
     }
 
-    /// Of each id the newer one of what it said about the category and that it refused everything; of those, a refusal
-    /// before a grant, then the newest.
-    fn counts(&self, category: &str) -> Option<&ConsentValue> {
+    /// The same, without what was said for the ids of this event: `None` if no other id said anything about the category.
+    pub fn says_beside(&self, category: &str, event: &EventView<'_>) -> Option<bool> {
+        let own = ids(event);
+        self.counts(category, |id| !own.contains(&Some(id))).map(|value| value.granted)
+    }
+
+    /// Of each id that is asked the newer one of what it said about the category and that it refused everything; of those, a
+    /// refusal before a grant, then the newest.
+    fn counts(&self, category: &str, is_asked: impl Fn(u64) -> bool) -> Option<&ConsentValue> {
         let (own, refused) = (self.0.get(category), self.0.get(EVERYTHING));
         let refusal = |id: &u64| refused.and_then(|values| values.get(id)).filter(|value| !value.granted);
         let own_values = own.into_iter().flatten().map(|(id, value)| match refusal(id) {
-            Some(refusal) if refusal.age() > value.age() => refusal,
-            Some(_) | None => value,
+            Some(refusal) if refusal.age() > value.age() => (id, refusal),
+            Some(_) | None => (id, value),
         });
         let refused_only = refused
             .into_iter()
             .flat_map(BTreeMap::keys)
             .filter(|id| own.is_none_or(|own| !own.contains_key(*id)))
-            .filter_map(refusal);
-        own_values.chain(refused_only).max_by(|one, other| one.weight().cmp(&other.weight()))
+            .filter_map(|id| Some((id, refusal(id)?)));
+        let asked = own_values.chain(refused_only).filter(|(id, _)| is_asked(**id));
+        asked.map(|(_, value)| value).max_by(|one, other| one.weight().cmp(&other.weight()))
     }
 
     /// Whether nothing was ever said.
@@ -163,15 +174,48 @@ impl Consent {
     }
 }
 
+/// An event that states preferences itself, be they empty.
+pub struct StatedConsent<'a> {
+    event: EventView<'a>,
+    preferences: Members<'a>,
+}
+
+impl<'a> StatedConsent<'a> {
+    /// Reads a stored payload; `None` if it states no preferences, as most don't.
+    pub fn read(payload: &'a [u8]) -> Option<Self> {
+        if !may_state(payload) {
+            return None;
+        }
+        let event = EventView::parse(payload).ok()?;
+        let preferences = preferences(&event)?;
+        Some(Self { event, preferences })
+    }
+
+    /// The event.
+    pub fn event(&self) -> &EventView<'a> {
+        &self.event
+    }
+
+    /// Whether it grants a category: one that it does not name is refused.
+    pub fn grants(&self, category: &str) -> bool {
+        self.preferences.get(category).is_some_and(|value| boolean(value.get()) == Some(true))
+    }
+}
+
 /// `context.consent.categoryPreferences` of an event.
 fn preferences<'a>(event: &EventView<'a>) -> Option<Members<'a>> {
     let context = event.members().get("context")?.get();
-    // Most events have none, and this is asked of every event. A name can be written with escapes.
-    let has_name = memchr::memmem::find(context.as_bytes(), b"categoryPreferences").is_some();
-    if !has_name && memchr::memmem::find(context.as_bytes(), br"\u").is_none() {
+    if !may_state(context.as_bytes()) {
         return None;
     }
     Members::parse(context).ok()?.object("consent")?.object("categoryPreferences")
+}
+
+/// Whether it is worth a closer look: most events state nothing, and this is asked of every event. A name can be written with
+/// escapes.
+fn may_state(json: &[u8]) -> bool {
+    memchr::memmem::find(json, b"categoryPreferences").is_some()
+        || memchr::memmem::find(json, br"\u").is_some()
 }
 
 fn boolean(json: &str) -> Option<bool> {

@@ -189,6 +189,9 @@ pub struct Destination {
     /// What is done with which activations; `None` for what the definition does by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mappings: Option<Vec<Mapping>>,
+    /// The largest number that a mapping of it ever had. Numbers are part of the ids of deliveries, so none is given again.
+    #[serde(default)]
+    pub mapping_numbers: u32,
     /// What is kept from it, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<DestinationFilter>,

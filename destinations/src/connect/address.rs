@@ -10,7 +10,8 @@ pub(crate) enum Addresses {
     /// Those of the public Internet.
     Public,
     /// Private ones too. The metadata services of clouds are still refused: whoever reads them gets the machine's own
-    /// credentials, and nobody's events belong there.
+    /// credentials, and nobody's events belong there. So is all of 169.254.0.0/16, where clouds have such services at
+    /// addresses of their own.
     Any,
 }
 
@@ -29,24 +30,25 @@ pub(crate) enum RefusedAddress {
          without encryption only private addresses are reached, where --allow-private-destinations lets them be used"
     )]
     Unencrypted,
-    /// It is that of a cloud's metadata service.
-    #[error("the address is that of a cloud's metadata service, which is never a destination")]
+    /// It is that of a cloud's metadata service, or among those that clouds have for such.
+    #[error("the address is link-local, or that of a cloud's metadata service, which is never a destination")]
     Metadata,
 }
 
-/// Where the clouds' metadata services are: AWS, GCP, Azure, DigitalOcean and others; AWS for containers; Azure's
-/// platform; Oracle; Alibaba.
-const METADATA_V4: [Ipv4Addr; 5] = [
-    Ipv4Addr::new(169, 254, 169, 254),
-    Ipv4Addr::new(169, 254, 170, 2),
-    Ipv4Addr::new(168, 63, 129, 16),
-    Ipv4Addr::new(192, 0, 0, 192),
-    Ipv4Addr::new(100, 100, 100, 200),
+/// Where the clouds' metadata services are besides 169.254.0.0/16: Azure's platform; Oracle; Alibaba.
+const METADATA_V4: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192), Ipv4Addr::new(100, 100, 100, 200)];
+
+/// The same in IPv6, besides fd00:ec2::/32 of AWS: GCP; Oracle; OpenStack.
+const METADATA_V6: [Ipv6Addr; 3] = [
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
 ];
 
-/// The same in IPv6: AWS, GCP.
-const METADATA_V6: [Ipv6Addr; 2] =
-    [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
+/// Where an IPv6 address of NAT64 has the four bytes of the IPv4 address, by the length of the prefix: 48, 56, 64 and 96
+/// bits (RFC 6052, section 2.2).
+const TRANSLATED: [[usize; 4]; 4] = [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12], [12, 13, 14, 15]];
 
 /// What may be connected to by one way of connecting.
 #[derive(Debug, Clone, Copy)]
@@ -110,8 +112,25 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
 
 fn is_metadata(address: IpAddr) -> bool {
     match embedded(address) {
-        IpAddr::V4(address) => METADATA_V4.contains(&address),
-        IpAddr::V6(address) => METADATA_V6.contains(&address),
+        IpAddr::V4(address) => is_metadata_v4(address),
+        IpAddr::V6(address) => is_metadata_v6(address),
+    }
+}
+
+fn is_metadata_v4(address: Ipv4Addr) -> bool {
+    address.is_link_local() || METADATA_V4.contains(&address)
+}
+
+fn is_metadata_v6(address: Ipv6Addr) -> bool {
+    match address.segments() {
+        [0xfd00, 0xec2, ..] => true,
+        // NAT64 of somebody's own (RFC 8215). Which form it has only they know.
+        [0x64, 0xff9b, 1, ..] => {
+            let bytes = address.octets();
+            let inside = |places: [usize; 4]| Ipv4Addr::from(places.map(|place| bytes[place]));
+            TRANSLATED.into_iter().any(|places| is_metadata_v4(inside(places)))
+        }
+        _ => METADATA_V6.contains(&address),
     }
 }
 

@@ -15,12 +15,11 @@ mod address;
 mod mask;
 mod resolve;
 
-pub(crate) use address::Addresses;
+pub(crate) use address::{AddressRule, Addresses, RefusedAddress};
 pub(crate) use mask::{MASK, Masker};
 
 use crate::failure::{Failure, Reason};
 use crate::retry::parse_retry_after;
-use address::{AddressRule, RefusedAddress};
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method};
@@ -101,6 +100,8 @@ pub(crate) struct InboundResponse {
     pub(crate) retry_after: Option<Duration>,
     /// The beginning of the body, as much as was asked for.
     pub(crate) body: Bytes,
+    /// Whether that is all of it: false of one that was longer, or broke off.
+    pub(crate) is_whole: bool,
 }
 
 impl fmt::Debug for InboundResponse {
@@ -168,8 +169,8 @@ impl Outbound {
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|value| parse_retry_after(value, now));
-        let body = read_body(response, response_bytes).await;
-        Ok(InboundResponse { status, retry_after, body })
+        let (body, is_whole) = read_body(response, response_bytes).await;
+        Ok(InboundResponse { status, retry_after, body, is_whole })
     }
 
     /// A connection for a protocol that is not HTTP. Names are resolved, and what is dialled is one of the addresses that
@@ -244,17 +245,19 @@ async fn dial(rule: AddressRule, host: &str, port: u16) -> Result<TcpStream, Fai
     Err(no_connection(&why))
 }
 
-/// The status says what became of the delivery; a body that breaks off changes nothing about that.
-async fn read_body(mut response: reqwest::Response, bytes_max: usize) -> Bytes {
+/// The beginning of the body, and whether that is all of it. One that breaks off is no error: the status has been said.
+async fn read_body(mut response: reqwest::Response, bytes_max: usize) -> (Bytes, bool) {
     let mut body = BytesMut::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
+    let is_whole = loop {
+        let Ok(chunk) = response.chunk().await else { break false };
+        let Some(chunk) = chunk else { break true };
         let room = bytes_max - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == bytes_max {
-            break;
+        if chunk.len() > room {
+            break false;
         }
-    }
-    body.freeze()
+    };
+    (body.freeze(), is_whole)
 }
 
 fn classify(why: &reqwest::Error) -> Failure {

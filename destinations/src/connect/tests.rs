@@ -150,13 +150,27 @@ fn what_may_be_reached_depends_on_encryption_and_configuration() {
         ("100.64.0.1", [Err(NotPublic), Ok(()), Err(NotPublic), Ok(())]),
         ("::1", [Err(NotPublic), Ok(()), Err(NotPublic), Ok(())]),
         ("::ffff:10.0.0.1", [Err(NotPublic), Ok(()), Err(NotPublic), Ok(())]),
-        ("169.254.1.1", [Err(NotPublic), Ok(()), Err(NotPublic), Ok(())]),
+        ("169.254.1.1", [Err(Metadata); 4]),
+        ("169.254.255.255", [Err(Metadata); 4]),
+        ("fe80::1", [Err(NotPublic), Ok(()), Err(NotPublic), Ok(())]),
+        ("fd00::1", [Err(NotPublic), Ok(()), Err(NotPublic), Ok(())]),
+        ("64:ff9b:1::1", [Err(NotPublic), Ok(()), Err(NotPublic), Ok(())]),
+        ("64:ff9b:1::10.0.0.1", [Err(NotPublic), Ok(()), Err(NotPublic), Ok(())]),
         ("169.254.169.254", [Err(Metadata); 4]),
         ("::ffff:169.254.169.254", [Err(Metadata); 4]),
         ("64:ff9b::169.254.169.254", [Err(Metadata); 4]),
         ("168.63.129.16", [Err(Metadata); 4]),
         ("100.100.100.200", [Err(Metadata); 4]),
+        // The same in the forms of RFC 6052, by the length of the prefix: 96, 48, 56 and 64.
+        ("64:ff9b:1::169.254.169.254", [Err(Metadata); 4]),
+        ("64:ff9b:1:a9fe:a9:fe00:101:101", [Err(Metadata); 4]),
+        ("64:ff9b:1:a9:fe:a9fe:0:0", [Err(Metadata); 4]),
+        ("64:ff9b:1:0:a9:fea9:fe00:0", [Err(Metadata); 4]),
         ("fd00:ec2::254", [Err(Metadata); 4]),
+        ("fd00:ec2::23", [Err(Metadata); 4]),
+        ("fd00:ec2:1::1", [Err(Metadata); 4]),
+        ("fd00:c1::a9fe:a9fe", [Err(Metadata); 4]),
+        ("fe80::a9fe:a9fe", [Err(Metadata); 4]),
         ("fd20:ce::254", [Err(Metadata); 4]),
     ];
     let rules = [
@@ -250,27 +264,30 @@ async fn errors_are_told_apart_and_name_no_url() {
 async fn answers_are_read_as_they_come_and_no_further_than_asked() {
     let outbound = outbound(Addresses::Any);
     let cases = [
-        ("as it is", Answer::full(200, "", "taken"), 200, None, "taken"),
-        ("cut", Answer::full(200, "", &"x".repeat(1_000_000)), 200, None, "xxxxxxxxxx"),
-        ("not followed", Answer::full(302, "location: http://127.0.0.1:1/\r\n", ""), 302, None, ""),
+        ("as it is", Answer::full(200, "", "taken"), 200, None, "taken", true),
+        ("as long as may be", Answer::full(200, "", "0123456789"), 200, None, "0123456789", true),
+        ("cut", Answer::full(200, "", &"x".repeat(1_000_000)), 200, None, "xxxxxxxxxx", false),
+        ("not followed", Answer::full(302, "location: http://127.0.0.1:1/\r\n", ""), 302, None, "", true),
         (
             "not decompressed",
             Answer::full(200, "content-encoding: gzip\r\n", "\u{1f}packed"),
             200,
             None,
             "\u{1f}packed",
+            true,
         ),
-        ("with a wish", Answer::full(429, "retry-after: 7\r\n", ""), 429, Some(7), ""),
-        ("without a form", Answer::full(503, "retry-after: soon\r\n", ""), 503, None, ""),
+        ("with a wish", Answer::full(429, "retry-after: 7\r\n", ""), 429, Some(7), "", true),
+        ("without a form", Answer::full(503, "retry-after: soon\r\n", ""), 503, None, "", true),
         (
             "broken off",
             Answer::Raw("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nbeg".to_owned()),
             200,
             None,
             "beg",
+            false,
         ),
     ];
-    for (name, answer, status, after, body) in cases {
+    for (name, answer, status, after, body, is_whole) in cases {
         let mut answer = Some(answer);
         let receiver = Receiver::start(move |_| answer.take().unwrap_or(Answer::HangUp));
         let request =
@@ -280,6 +297,7 @@ async fn answers_are_read_as_they_come_and_no_further_than_asked() {
         assert_eq!(response.status, status, "{name}");
         assert_eq!(response.retry_after, after.map(Duration::from_secs), "{name}");
         assert_eq!(response.body, body.as_bytes(), "{name}");
+        assert_eq!(response.is_whole, is_whole, "{name}");
         let seen = receiver.seen();
         assert_eq!(
             (seen.len(), &*seen[0].method, &*seen[0].target, &*seen[0].body),

@@ -114,9 +114,12 @@ pub struct FieldSpec {
     /// The longest text, in characters.
     #[serde(default)]
     pub characters_max: Option<usize>,
-    /// What becomes of a longer one.
+    /// What becomes of a longer one, and of an object or a list with too many members.
     #[serde(default)]
     pub too_long: TooLong,
+    /// Whether every character of a text that is no letter and no digit of ASCII becomes an underscore.
+    #[serde(default)]
+    pub clean: bool,
     /// A regular expression that matches the whole of a good text.
     #[serde(default)]
     pub pattern: Option<String>,
@@ -126,10 +129,25 @@ pub struct FieldSpec {
     /// Of a number, the largest.
     #[serde(default)]
     pub maximum: Option<f64>,
-    /// Of an object or a list, how many members it may have.
+    /// Of an object or a list, how many members it may have; `too_long` says what becomes of one with more.
     #[serde(default)]
     pub members_max: Option<usize>,
-    /// Of an object, a regular expression that matches the whole of every member's name.
+    /// Of an object, which members are left out, and of what lies in it at any depth: names in small letters with
+    /// underscores between words, as `user_email` for `userEmail`; `*` at an end stands for anything.
+    #[serde(default)]
+    pub members_left_out: Vec<String>,
+    /// Of an object, names that the vendor keeps for itself, or what they begin with where they end with `*`: members
+    /// that have such are left out.
+    #[serde(default)]
+    pub members_reserved: Vec<String>,
+    /// Of an object, how members are named.
+    #[serde(default)]
+    pub member_names: MemberNames,
+    /// Of an object whose members' names are cleaned, how many characters are left of one.
+    #[serde(default)]
+    pub member_name_characters_max: Option<usize>,
+    /// Of an object, a regular expression that matches the whole of every member's name. Where names are cleaned, members
+    /// that still don't match are left out; otherwise the delivery is refused.
     #[serde(default)]
     pub member_pattern: Option<String>,
     /// Of an object, the longest text of a member, in characters; `too_long` says what becomes of longer ones.
@@ -186,7 +204,10 @@ pub enum Required {
 pub enum Hashing {
     /// An email address: trimmed, lower case.
     Email,
-    /// A phone number: digits with a leading plus.
+    /// The same as Google compares it: without blanks and, at gmail.com and googlemail.com, without dots before the `@`.
+    GoogleEmail,
+    /// A phone number: digits with a leading plus (E.164). One that is not written with a plus and its country code is
+    /// left out: which country it is of is not known.
     Phone,
     /// A name: trimmed, lower case.
     Name,
@@ -194,13 +215,25 @@ pub enum Hashing {
     Text,
 }
 
-/// What becomes of a text that is too long.
+/// How the members of an object are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberNames {
+    /// As they are.
+    #[default]
+    Keep,
+    /// Every character that is no letter and no digit of ASCII becomes an underscore, and what is too long is cut. Of
+    /// several members that come to have one name the first counts.
+    Clean,
+}
+
+/// What becomes of a text that is too long, and of an object or a list with too many members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TooLong {
     /// The delivery is refused.
     #[default]
     Refuse,
-    /// It is cut.
+    /// It is cut: the first characters, or members, are kept.
     Cut,
 }

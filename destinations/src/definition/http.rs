@@ -6,6 +6,7 @@
 //! { "settings": {name: value, …},        settings as given, defaults filled in, secrets in the clear
 //!   "payloads": [payload, …],            what the mapping made of each delivery of the request
 //!   "first":    payload,                 the first of them
+//!   "id":       "msg_…",                 the request's own: of a delivery alone its id, of several "batch_…", by all their ids
 //!   "ids":      ["msg_…", …],            the ids of the deliveries
 //!   "items":    [{"id": …, "payload": …}, …],
 //!   "at":       {"seconds": …, "micros": …, "text": "2026-…Z"},

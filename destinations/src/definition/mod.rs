@@ -9,7 +9,7 @@ mod http;
 mod response;
 mod setting;
 
-pub use action::{ActionSpec, FieldKind, FieldSpec, Hashing, Required, Taken, TooLong};
+pub use action::{ActionSpec, FieldKind, FieldSpec, Hashing, MemberNames, Required, Taken, TooLong};
 pub use http::{AuthenticationSpec, HttpSpec, OauthGrant, RequestSpec};
 pub use response::{BodyTest, ItemsSpec, ResponseRule, ResponseSpec, RuleVerdict, Statuses};
 pub use setting::{RawSettings, SettingKind, SettingSpec, SettingsError};

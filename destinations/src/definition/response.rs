@@ -4,6 +4,9 @@ use serde::Deserialize;
 
 /// How an answer is read: by the first rule that fits, else by the status. 2xx is delivered; 408, 425, 429 and 5xx but
 /// 501 may pass; 401 is a refusal of the credentials; whatever else is final.
+///
+/// A 2xx about which the first rule looks into the body may pass, too, where the body breaks off, is longer than is read, or
+/// lies in more than 64 levels: what can't be read may say that it was no success.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResponseSpec {
@@ -84,7 +87,8 @@ pub struct ItemsSpec {
     /// Where in a result the delivery's id is; without it results are in the order of the deliveries.
     #[serde(default)]
     pub id: Option<String>,
-    /// Where in a result the status is: a number that is judged as an HTTP status, or a boolean.
+    /// Where in a result the status is: a number that is judged as an HTTP status, or a boolean. Where it is neither, it can't
+    /// be told what became of the delivery, and it is tried again.
     pub status: String,
     /// Where in a result it is said in words what was wrong.
     #[serde(default)]

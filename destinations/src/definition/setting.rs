@@ -22,6 +22,9 @@ pub struct SettingSpec {
     /// Whether its value is sealed at rest and never shown again.
     #[serde(default)]
     pub secret: bool,
+    /// Whether it says where requests go: secrets that were given for another place are not sent there.
+    #[serde(default)]
+    pub leads: bool,
     /// What it is for, fit for a form.
     pub help: String,
     /// What counts where nothing is given.

@@ -3,10 +3,11 @@
 use super::*;
 use crate::records::Ending;
 use crate::store::tests::{
-    DAY, KEY, OTHER, TODAY, attempt, commit_at, directory, exchange, exchange_number, moment, open, write,
+    DAY, KEY, OTHER, TODAY, attempt, commit_at, directory, exchange, exchange_number, moment, open, waiting,
+    write,
 };
 use crate::store::{Commit, Store};
-use crate::stored::Waiting;
+use crate::stored::{StoredState, Waiting};
 use tempfile::TempDir;
 
 /// A destination that began behind position 10, has settled everything below activation 1,000, and of which this is known:
@@ -56,26 +57,6 @@ fn store() -> (TempDir, Store) {
     others.attempts = vec![attempt(20, moment(TODAY, 1), 1)];
     write(&store, others);
     (directory, store)
-}
-
-fn waiting(activation: u64) -> Waiting {
-    Waiting {
-        frame: 0,
-        position: Position::at(activation),
-        ordinal: 0,
-        message_id: MessageId::parse("m").expect("an id"),
-        profile: None,
-        attempts: 1,
-        first_attempt: Some(moment(TODAY, 2)),
-        last_attempt: Some(moment(TODAY, 2)),
-        due: moment(TODAY, 200),
-        failure: Some(Failure::new(Reason::Timeout, "no answer")),
-        bytes: 2,
-        done: Vec::new(),
-        refused: None,
-        alone: false,
-        replay: None,
-    }
 }
 
 fn asked(store: &Store, query: &DeliveryQuery) -> Vec<(DestinationId, u64)> {
@@ -181,7 +162,7 @@ fn the_work_for_a_page_is_bounded() {
     let directory = directory();
     let store = {
         let db = fjall::Database::builder(directory.path()).worker_threads(2).open().expect("a database");
-        Store::open(db, 14, 1 << 30).expect("a store")
+        Store::open(db, 14, 31, 1 << 30).expect("a store")
     };
     let count = LOOKED_AT_MAX as u64 + 10;
     let mut commit = commit_at(KEY, moment(TODAY, 0));
@@ -228,4 +209,53 @@ fn what_became_of_an_activation_is_told() {
     ];
     write(&store, commit);
     assert_eq!((fate(KEY, 10), fate(KEY, 21)), (Fate::Delivered, Fate::Delivered));
+}
+
+#[test]
+fn what_a_replay_sends_again_does_not_change_what_became_of_the_first_time() {
+    let (_directory, store) = store();
+    let state_of = |activation: u64| {
+        let id = format!("m-{activation}");
+        let query = DeliveryQuery {
+            destination: Some(KEY.destination),
+            message_id: Some(MessageId::parse(&id).expect("an id")),
+            ..all()
+        };
+        let page = deliveries(&store, KEY.workspace, &query).expect("readable");
+        page.deliveries.iter().map(|delivery| delivery.state).collect::<Vec<_>>()
+    };
+    let ended = DeliveryState::Ended;
+    // 21 was given up, and is sent again; 22 failed and was passed over then, and waits by a replay.
+    let again = AttemptRecord { replay: Some(1), ..attempt(21, moment(TODAY, 300), 1) };
+    let mut commit = commit_at(KEY, moment(TODAY, 300));
+    commit.attempts = vec![again.clone()];
+    commit.endings = vec![Ending { activation: 22, outcome: Outcome::Skipped }];
+    let by_replay = |first_attempt| Waiting { first_attempt, replay: Some(1), ..waiting(0) };
+    commit.waiting = vec![(21, Some(by_replay(Some(moment(TODAY, 300))))), (22, Some(by_replay(None)))];
+    write(&store, commit);
+    assert_eq!(state_of(21), [DeliveryState::Pending, ended(Outcome::DeadLetter)]);
+    assert_eq!(state_of(22), [ended(Outcome::Skipped)]);
+    // 20 was taken, sent again by a replay that was cancelled after one attempt.
+    let mut commit = commit_at(KEY, moment(TODAY, 300));
+    commit.attempts = vec![AttemptRecord { replay: Some(1), ..attempt(20, moment(TODAY, 300), 1) }];
+    write(&store, commit);
+    assert_eq!(state_of(20), [ended(Outcome::Skipped), ended(Outcome::Delivered)]);
+    let mut commit = commit_at(KEY, moment(TODAY, 400));
+    commit.attempts =
+        vec![AttemptRecord { failure: None, outcome: Some(Outcome::Delivered), number: 2, ..again }];
+    commit.endings = vec![Ending { activation: 21, outcome: Outcome::Delivered }];
+    commit.waiting = vec![(21, None)];
+    write(&store, commit);
+    assert_eq!(state_of(21), [ended(Outcome::Delivered), ended(Outcome::DeadLetter)]);
+}
+
+#[test]
+fn what_waited_ended_with_its_destination() {
+    let (_directory, store) = store();
+    let ended = StoredState { ended: true, ..StoredState::new(2_000, Position::at(10)) };
+    store.end(KEY, &ended).expect("writable");
+    let deleted = Some(DeliveryState::Ended(Outcome::DestinationDeleted));
+    let query = DeliveryQuery { state: deleted, destination: Some(KEY.destination), ..all() };
+    let one = KEY.destination;
+    assert_eq!(asked(&store, &query), [(one, 1_001), (one, 22)]);
 }

@@ -1,5 +1,10 @@
 //! Tries what a destination would do: with an event, with its settings, with a person to be deleted. The code that does it is
 //! that of deliveries, but for the worker: nothing is counted, remembered or tried again.
+//!
+//! Test calls and deletions need the settings only: they work while filters or mappings can't be used.
+
+mod given;
+mod search;
 
 use super::Engine;
 use crate::config::DestinationConfig;
@@ -15,25 +20,14 @@ use crate::worker::Shared;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use given::given;
+use search::{Fit, LOOKED_AT_MAX, newest};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tributary_eventlog::ReadError;
-use tributary_model::activation::{ActivationHeader, ActivationKind, Carried};
-use tributary_model::json::Members;
+use tributary_model::activation::Carried;
 use tributary_model::outcome::Outcome;
-use tributary_model::workspace::DestinationNeeds;
-use tributary_model::{
-    Activation, EventView, Identifier, MessageId, Namespace, Position, ProfileId, SourceId, Timestamp,
-};
-
-/// Bytes of the activations log that are read at once, from the end, in search of an activation.
-const READ_BYTES: usize = 1 << 20;
-
-/// Activations that are looked at, from the end, in search of one.
-const LOOKED_AT_MAX: u64 = 200_000;
-
-/// Activations that are read at once.
-const STEP: u64 = 2_000;
+use tributary_model::{Activation, Identifier, Namespace, ProfileId};
 
 /// Bytes of a request's body that are shown.
 const BODY_BYTES_MAX: usize = 256 << 10;
@@ -201,18 +195,19 @@ impl Engine {
         .boxed()
     }
 
-    /// Makes the definition's test call with a configuration, which need not be a saved one; `None` where the definition has none.
+    /// Makes the definition's test call with a configuration, which need not be a saved one; `None` where the definition has
+    /// none. Filters and mappings do not matter.
     ///
     /// # Errors
-    /// If the configuration can't be used.
+    /// If the settings can't be used.
     pub fn test(
         &self,
         config: DestinationConfig,
     ) -> BoxFuture<'static, Result<Option<CallReport>, PreviewError>> {
         let shared = Arc::clone(&self.shared);
         self.spawned(async move {
-            let configured = Configured::new(&config, &shared.limits, &shared.outbound)?;
-            let called = match configured.transport.test(shared.clock.now()) {
+            let transport = Configured::transport(&config, &shared.limits, &shared.outbound)?;
+            let called = match transport.test(shared.clock.now()) {
                 Some(call) => Some(reported(call.await)),
                 None => None,
             };
@@ -222,10 +217,10 @@ impl Engine {
         .boxed()
     }
 
-    /// Deletes a person at a destination; `None` where its definition can't.
+    /// Deletes a person at a destination; `None` where its definition can't. Filters and mappings do not matter.
     ///
     /// # Errors
-    /// If the configuration can't be used.
+    /// If the settings can't be used.
     pub fn delete_person(
         &self,
         config: DestinationConfig,
@@ -233,8 +228,8 @@ impl Engine {
     ) -> BoxFuture<'static, Result<Option<CallReport>, PreviewError>> {
         let shared = Arc::clone(&self.shared);
         self.spawned(async move {
-            let configured = Configured::new(&config, &shared.limits, &shared.outbound)?;
-            let called = match configured.transport.delete(&person, shared.clock.now()) {
+            let transport = Configured::transport(&config, &shared.limits, &shared.outbound)?;
+            let called = match transport.delete(&person, shared.clock.now()) {
                 Some(call) => Some(reported(call.await)),
                 None => None,
             };
@@ -316,59 +311,6 @@ fn action_name(config: &DestinationConfig, payload: &Payload) -> String {
     action.map(|action| action.name.clone()).unwrap_or_default()
 }
 
-/// The activation that a given event would cause.
-fn given(
-    config: &DestinationConfig,
-    needs: DestinationNeeds,
-    (event, profile): (Bytes, PreviewProfile),
-    now: Timestamp,
-) -> Result<Activation, String> {
-    let text = std::str::from_utf8(&event).map_err(|_| "the event is not UTF-8".to_owned())?;
-    let members = Members::parse(text).map_err(|why| format!("the event is no JSON object: {why}"))?;
-    let view = EventView::parse(&event).map_err(|why| format!("the event can't be read: {why}"))?;
-    let message_id = members.text("messageId").unwrap_or("preview".into());
-    let message_id = MessageId::parse(&message_id).map_err(|why| format!("`messageId`: {why}"))?;
-    let mut identifiers = profile.identifiers;
-    for (namespace, id) in [(Namespace::USER_ID, &view.user_id), (Namespace::ANONYMOUS_ID, &view.anonymous_id)] {
-        let known = identifiers.iter().any(|identifier| *identifier.namespace() == namespace);
-        if let Some(id) = id.as_deref().filter(|_| !known) {
-            identifiers.extend(Identifier::parse(namespace, id).ok());
-        }
-    }
-    // What is not given of a profile is missing, not unknown.
-    let mut carried = profile.carried;
-    for name in needs.traits {
-        carried.traits.entry(name.into()).or_default();
-    }
-    for key in needs.audiences {
-        carried.audiences.entry(key.into()).or_default();
-    }
-    let header = ActivationHeader {
-        workspace: config.workspace,
-        position: Position::at(u64::MAX),
-        ordinal: 0,
-        profile: profile.id,
-        identifiers,
-        event_kind: view.kind,
-        source: SourceId(0),
-        message_id,
-        received_at: now,
-        event_time: members.text("timestamp").and_then(|at| Timestamp::parse(&at)).unwrap_or(now),
-        kind: ActivationKind::Event,
-        carried,
-    };
-    Ok(Activation { header, event })
-}
-
-/// How well an activation fits what is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fit {
-    None,
-    /// It is taken if there is no better one.
-    Some,
-    Best,
-}
-
 /// The newest activation of the workspace that fits best.
 async fn found(
     shared: &Arc<Shared>,
@@ -376,35 +318,8 @@ async fn found(
     fit: impl Fn(&Activation) -> Fit + Send + 'static,
 ) -> Result<Activation, PreviewError> {
     let (log, workspace) = (Arc::clone(&shared.log), config.workspace);
-    let search = tokio::task::spawn_blocking(move || {
-        let bounds = log.bounds();
-        let (mut end, mut second) = (bounds.end, None);
-        while end > bounds.first && bounds.end - end < LOOKED_AT_MAX {
-            let from = end.saturating_sub(STEP).max(bounds.first);
-            let mut next = from;
-            let mut piece = Vec::new();
-            while next < end {
-                let entries = log.read(next, READ_BYTES).map_err(PreviewError::Log)?;
-                let Some(last) = entries.last() else { break };
-                next = last.sequence + 1;
-                piece.extend(entries.into_iter().filter(|entry| entry.sequence < end));
-            }
-            for entry in piece.into_iter().rev() {
-                let Ok(activation) = Activation::decode(&entry.bytes) else { continue };
-                if activation.header.workspace != workspace {
-                    continue;
-                }
-                match fit(&activation) {
-                    Fit::Best => return Ok(activation),
-                    Fit::Some if second.is_none() => second = Some(activation),
-                    Fit::Some | Fit::None => {}
-                }
-            }
-            end = from;
-        }
-        second.ok_or(PreviewError::NotFound)
-    });
-    search.await.unwrap_or(Err(PreviewError::Lost))
+    let search = tokio::task::spawn_blocking(move || newest(&*log, workspace, fit));
+    search.await.map_err(|_| PreviewError::Lost)?.map_err(PreviewError::Log)?.ok_or(PreviewError::NotFound)
 }
 
 /// Identifiers of a given profile.

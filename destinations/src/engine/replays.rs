@@ -21,7 +21,9 @@ impl Engine {
         order: ReplayOrder,
     ) -> BoxFuture<'static, Result<ReplayJob, ReplayError>> {
         let key = Key { workspace, destination };
-        let Some(cell) = self.cell(key) else { return futures_util::future::ready(Err(ReplayError::NoSuch)).boxed() };
+        let Some(cell) = self.cell(key) else {
+            return futures_util::future::ready(Err(ReplayError::NoSuch)).boxed();
+        };
         let shared = Arc::clone(&self.shared);
         let begun = self.spawned(async move {
             let (log, store) = (Arc::clone(&shared.log), Arc::clone(&shared.store));

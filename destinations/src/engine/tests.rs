@@ -114,5 +114,5 @@ async fn a_stop_is_no_failure() {
     assert_eq!(engine.low_water(), 0, "what waits is still needed");
     engine.stop(Duration::from_secs(5)).await;
     let mut failed = std::pin::pin!(engine.failed());
-    assert!(futures_util::FutureExt::now_or_never(&mut failed).is_none());
+    assert!(FutureExt::now_or_never(&mut failed).is_none());
 }

@@ -97,7 +97,7 @@ fn a_failure_moves_its_profile_into_the_queue_and_frees_the_cursor() {
     }
     let job = next(&mut ledger).expect("the first may go");
     assert!(next(&mut ledger).is_none(), "one of a profile at a time");
-    ledger.failed(0, again(&job, 50));
+    ledger.failed(0, again(&job, 50), NOW);
     ledger.admit(3, 0, activation(3, 1), mapped(), NOW);
     assert_eq!((ledger.cursor(), ledger.queue().len(), ledger.totals().taken), (4, 4, 4));
     let (commit, _) = ledger.take_commit();
@@ -132,7 +132,7 @@ fn outage_failures_can_be_hastened_and_others_keep_their_times() {
         ledger.admit(sequence, 0, activation(sequence, sequence as u8), mapped(), NOW);
         let job = next(&mut ledger).expect("it may go");
         let failure = Failure { outage: is_outage, ..Failure::new(Reason::ServerError, "") };
-        ledger.failed(sequence, Waiting { failure: Some(failure), ..again(&job, 1_000) });
+        ledger.failed(sequence, Waiting { failure: Some(failure), ..again(&job, 1_000) }, NOW);
     }
     ledger.hasten(Timestamp::from_micros(10), || Timestamp::from_micros(5));
     assert_eq!(due(&mut ledger, 5).map(|job| job.sequence), Some(0));
@@ -171,6 +171,9 @@ fn states_stored_by_earlier_versions_are_still_read() {
         last_attempt: Some(Timestamp::from_micros(2_000_000)),
         due: Timestamp::from_micros(3_000_000),
         failure: Some(failure.clone()),
+        received_at: Timestamp::from_micros(1_000_000),
+        paused_micros: 0,
+        told: 0,
         bytes: 0,
         done: Vec::new(),
         refused: None,
@@ -188,7 +191,7 @@ fn states_stored_by_earlier_versions_are_still_read() {
         failure: failure.clone(),
         settings: 5,
     };
-    let today = StoredState { paused: Some(pause), resumed_at: Some(NOW), ..marked.clone() };
+    let today = StoredState { paused: Some(pause), ..marked.clone() };
     assert_eq!(StoredState::decode(&today.encode()).expect("own bytes"), today);
     assert_eq!((state.reads_from(), marked.reads_from()), (1000, 990));
     assert_eq!(Waiting::decode(stored_waiting).expect("version 1 is read"), waiting);
@@ -229,7 +232,7 @@ fn one_that_goes_alone_comes_alone() {
     for job in ledger.next_fresh(4, usize::MAX, BatchAmong::All) {
         let alone = job.sequence == 2;
         let waiting = Waiting { alone, bytes: 2, ..again(&job, 10 + job.sequence as i64) };
-        ledger.failed(job.sequence, waiting);
+        ledger.failed(job.sequence, waiting, NOW);
     }
     assert_eq!(ledger.queue_bytes(), 8);
     let mut next = |bytes| -> Vec<u64> {

@@ -202,7 +202,7 @@ fn flattened<'v>(
         | read::Shape::Text => return Ok(value),
     }
     let mut flat = Flat { members: Vec::new(), separator, lists, evaluation };
-    flat.add(None, value)?;
+    flat.add(None, value, read::DEPTH_MAX)?;
     Ok(Value::Object(unique(flat.members, Wins::Last)))
 }
 
@@ -214,25 +214,29 @@ struct Flat<'f, 'v> {
 }
 
 impl<'v> Flat<'_, 'v> {
-    /// Adds a value under its name, or what lies in it under theirs.
-    fn add(&mut self, name: Option<&str>, value: Value<'v>) -> Result<(), EvaluateError> {
+    /// Adds a value under its name, or what lies in it under theirs, in at most so many levels.
+    fn add(&mut self, name: Option<&str>, value: Value<'v>, levels: usize) -> Result<(), EvaluateError> {
         let is_list = value.shape() == read::Shape::List;
         let is_opened = value.shape() == read::Shape::Object || (is_list && self.lists == Lists::Flatten);
         if !is_opened {
             self.members.extend(name.map(|name| (Cow::Owned(name.to_owned()), value)));
             return Ok(());
         }
+        let below = levels.checked_sub(1);
+        let below = below.ok_or_else(|| {
+            EvaluateError(format!("is to be flattened and has more than {} levels", read::DEPTH_MAX))
+        })?;
         match value.opened() {
             Value::Object(members) => {
                 for (inner, value) in members {
                     let name = self.joined(name, &inner)?;
-                    self.add(Some(&name), value)?;
+                    self.add(Some(&name), value, below)?;
                 }
             }
             Value::List(items) => {
                 for (index, value) in items.into_iter().enumerate() {
                     let name = self.joined(name, &index.to_string())?;
-                    self.add(Some(&name), value)?;
+                    self.add(Some(&name), value, below)?;
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Raw(_) => {}

@@ -79,11 +79,11 @@ impl Path {
     }
 
     /// What stands there: of a path that leads to one place the value, if there is one; of any other a list of all that it
-    /// leads to.
+    /// leads to, and nothing if what it looks at is deeper than values are taken apart.
     pub(crate) fn evaluate<'a>(&self, root: &Root<'a>) -> Option<Value<'a>> {
         match &self.rest {
             None => root.find(&self.steps).map(|found| found.value()),
-            Some(rest) => Some(Value::List(self.all(rest, root))),
+            Some(rest) => self.all(rest, root).map(Value::List),
         }
     }
 
@@ -91,18 +91,18 @@ impl Path {
     pub(crate) fn first<'a>(&self, root: &Root<'a>) -> Option<Value<'a>> {
         match &self.rest {
             None => root.find(&self.steps).map(|found| found.value()),
-            Some(rest) => self.all(rest, root).into_iter().next(),
+            Some(rest) => self.all(rest, root)?.into_iter().next(),
         }
     }
 
-    fn all<'a>(&self, rest: &JpQuery, root: &Root<'a>) -> Vec<Value<'a>> {
-        let Some(found) = root.find(&self.steps) else { return Vec::new() };
-        let tree = Node::new(found);
-        match js_path_process(rest, &tree) {
+    fn all<'a>(&self, rest: &JpQuery, root: &Root<'a>) -> Option<Vec<Value<'a>>> {
+        let Some(found) = root.find(&self.steps) else { return Some(Vec::new()) };
+        let tree = Node::new(found)?;
+        Some(match js_path_process(rest, &tree) {
             Ok(places) => places.iter().map(|place| place.val.value()).collect(),
             // It says so of what is a value and no place, which the queries that it parses never lead to.
             Err(_) => Vec::new(),
-        }
+        })
     }
 
     /// The names that it goes through, up to its first step that is none.

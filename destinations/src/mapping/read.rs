@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// How deep JSON may be that stands in a text.
-pub(super) const DEPTH_MAX: usize = 64;
+/// How deep a value may be that is taken apart as a whole: JSON in a text, an answer, what is flattened or searched.
+pub(crate) const DEPTH_MAX: usize = 64;
 
 /// Of what type a JSON value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,10 +65,15 @@ pub(super) fn text(json: &str) -> Cow<'_, str> {
 
 /// Whether a text is JSON, and no deeper than JSON in a text may be.
 pub(super) fn is_json(text: &str) -> bool {
-    depth(text) <= DEPTH_MAX && serde_json::from_str::<&RawValue>(text).is_ok()
+    json_depth(text).is_some_and(|depth| depth <= DEPTH_MAX)
 }
 
-/// How deep lists and objects lie within each other, if the text is JSON.
+/// How deep lists and objects lie within each other; `None` if the text is no JSON. It takes no stack, however deep that is.
+pub(crate) fn json_depth(text: &str) -> Option<usize> {
+    serde_json::from_str::<&RawValue>(text).is_ok().then(|| depth(text))
+}
+
+/// The same of a text that is JSON.
 fn depth(text: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let mut is_text = false;

@@ -1,14 +1,18 @@
 //! What a definition says of a field's values besides their type.
 
 use super::hashing::hashed;
+use super::names::{begins, cleaned, is_named};
 use super::number;
-use super::read::Shape;
+use super::read::{DEPTH_MAX, Shape, Wins, unique};
 use super::value::Value;
-use crate::definition::{FieldSpec, TooLong};
+use crate::definition::{FieldSpec, MemberNames, TooLong};
 use regex::Regex;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use tributary_model::pattern;
+
+/// The members of an object.
+type Members<'v> = Vec<(Cow<'v, str>, Value<'v>)>;
 
 /// The rules of a field, ready to be applied.
 pub(super) struct Rules {
@@ -40,12 +44,16 @@ impl Rules {
                 .map_err(|problem| format!("has a member_pattern that {problem}"))?,
             minimum: digits(spec.minimum),
             maximum: digits(spec.maximum),
-            about_texts: spec.characters_max.is_some()
+            about_texts: spec.clean
+                || spec.characters_max.is_some()
                 || spec.pattern.is_some()
                 || !spec.choices.is_empty()
                 || !spec.reserved.is_empty(),
             about_members: spec.members_max.is_some()
+                || spec.member_names != MemberNames::Keep
                 || spec.member_pattern.is_some()
+                || !spec.members_left_out.is_empty()
+                || !spec.members_reserved.is_empty()
                 || spec.member_characters_max.is_some(),
         })
     }
@@ -72,16 +80,18 @@ impl Rules {
 
     fn text<'v>(&self, value: Value<'v>) -> Result<Value<'v>, String> {
         let text = value.text().unwrap_or_default();
+        let clean = if self.spec.clean { cleaned(&text, None) } else { None };
         let cut = match self.spec.characters_max {
-            Some(most) => cut(&text, most, self.spec.too_long)
+            Some(most) => cut(clean.as_deref().unwrap_or(&text), most, self.spec.too_long)
                 .map_err(|()| format!("must have at most {most} characters"))?,
             None => None,
         };
-        let kept = cut.as_deref().unwrap_or(&text);
+        let changed = cut.or(clean);
+        let kept = changed.as_deref().unwrap_or(&text);
         if !self.spec.choices.is_empty() && !self.spec.choices.iter().any(|choice| choice == kept) {
             return Err(format!("must be one of {}", self.spec.choices.join(", ")));
         }
-        if let Some(reserved) = self.spec.reserved.iter().find(|reserved| is_reserved(kept, reserved)) {
+        if let Some(reserved) = self.spec.reserved.iter().find(|reserved| begins(kept, reserved)) {
             return Err(format!("must not be `{reserved}`, which is reserved"));
         }
         if let Some(pattern) = &self.pattern
@@ -90,8 +100,8 @@ impl Rules {
             let written = self.spec.pattern.as_deref().unwrap_or_default();
             return Err(format!("must match the pattern `{written}`"));
         }
-        Ok(match cut {
-            Some(cut) => Value::Text(Cow::Owned(cut)),
+        Ok(match changed {
+            Some(changed) => Value::Text(Cow::Owned(changed)),
             None => value,
         })
     }
@@ -112,10 +122,6 @@ impl Rules {
     }
 
     fn members<'v>(&self, value: Value<'v>) -> Result<Value<'v>, String> {
-        let too_many = |have: usize| match self.spec.members_max {
-            Some(most) if have > most => Err(format!("must have at most {most} members")),
-            Some(_) | None => Ok(()),
-        };
         let raw = match value {
             Value::Raw(json) => Some(json),
             Value::Null
@@ -125,17 +131,15 @@ impl Rules {
             | Value::List(_)
             | Value::Object(_) => None,
         };
-        let mut is_cut = false;
+        let mut is_changed = false;
         let opened = match value.opened() {
-            Value::List(items) => {
-                too_many(items.len())?;
+            Value::List(mut items) => {
+                is_changed |= self.limit(&mut items)?;
                 Value::List(items)
             }
-            Value::Object(mut members) => {
-                too_many(members.len())?;
-                for (name, member) in &mut members {
-                    is_cut |= self.member(name, member)?;
-                }
+            Value::Object(members) => {
+                let (mut members, changed) = self.fitting(members)?;
+                is_changed |= changed | self.limit(&mut members)?;
                 Value::Object(members)
             }
             other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Raw(_)) => {
@@ -144,19 +148,101 @@ impl Rules {
         };
         Ok(match raw {
             // As it stood.
-            Some(json) if !is_cut => Value::Raw(json),
+            Some(json) if !is_changed => Value::Raw(json),
             Some(_) | None => opened,
         })
     }
 
-    /// Checks a member of an object, and says whether it was cut.
-    fn member(&self, name: &str, member: &mut Value<'_>) -> Result<bool, String> {
-        if let Some(pattern) = &self.member_pattern
-            && !pattern.is_match(name)
-        {
-            let written = self.spec.member_pattern.as_deref().unwrap_or_default();
-            return Err(format!("has a member whose name does not match the pattern `{written}`"));
+    /// Leaves out members that are too many, and says whether there were such.
+    fn limit<M>(&self, members: &mut Vec<M>) -> Result<bool, String> {
+        match (self.spec.members_max, self.spec.too_long) {
+            (Some(most), TooLong::Refuse) if members.len() > most => {
+                Err(format!("must have at most {most} members"))
+            }
+            (Some(most), TooLong::Cut) if members.len() > most => {
+                members.truncate(most);
+                Ok(true)
+            }
+            (Some(_) | None, TooLong::Refuse | TooLong::Cut) => Ok(false),
         }
+    }
+
+    /// The members that may be sent, as they are sent, and whether that is anything else than what they were.
+    fn fitting<'v>(&self, members: Members<'v>) -> Result<(Members<'v>, bool), String> {
+        let is_cleaned = self.spec.member_names == MemberNames::Clean;
+        let mut fitting = Vec::with_capacity(members.len());
+        let mut is_changed = false;
+        for (name, mut member) in members {
+            let clean = if is_cleaned { cleaned(&name, self.spec.member_name_characters_max) } else { None };
+            if !self.may_be_sent(&name, clean.as_deref().unwrap_or(&name))? {
+                is_changed = true;
+                continue;
+            }
+            is_changed |= clean.is_some();
+            is_changed |= self.prune(&mut member, DEPTH_MAX)?;
+            is_changed |= self.cut_member(&mut member)?;
+            fitting.push((clean.map_or(name, Cow::Owned), member));
+        }
+        Ok((if is_cleaned { unique(fitting, Wins::First) } else { fitting }, is_changed))
+    }
+
+    /// Whether a member goes out, by the name that it has and the one that it would go out with.
+    fn may_be_sent(&self, name: &str, sent: &str) -> Result<bool, String> {
+        let is_reserved = |reserved: &String| begins(name, reserved) || begins(sent, reserved);
+        if is_named(name, &self.spec.members_left_out) || self.spec.members_reserved.iter().any(is_reserved) {
+            return Ok(false);
+        }
+        match &self.member_pattern {
+            Some(pattern) if !pattern.is_match(sent) => match self.spec.member_names {
+                MemberNames::Clean => Ok(false),
+                MemberNames::Keep => {
+                    let written = self.spec.member_pattern.as_deref().unwrap_or_default();
+                    Err(format!("has a member whose name does not match the pattern `{written}`"))
+                }
+            },
+            Some(_) | None => Ok(true),
+        }
+    }
+
+    /// Takes out of a member what is left out wherever it lies, and says whether there was such.
+    fn prune(&self, member: &mut Value<'_>, levels: usize) -> Result<bool, String> {
+        let is_scalar = !matches!(member.shape(), Shape::List | Shape::Object);
+        if is_scalar || self.spec.members_left_out.is_empty() {
+            return Ok(false);
+        }
+        let Some(below) = levels.checked_sub(1) else {
+            return Err(format!("has a member with more than {DEPTH_MAX} levels"));
+        };
+        let mut is_pruned = false;
+        let pruned = match member.clone().opened() {
+            Value::List(mut items) => {
+                for item in &mut items {
+                    is_pruned |= self.prune(item, below)?;
+                }
+                Value::List(items)
+            }
+            Value::Object(mut members) => {
+                let had = members.len();
+                members.retain(|(name, _)| !is_named(name, &self.spec.members_left_out));
+                is_pruned = members.len() < had;
+                for (_, inner) in &mut members {
+                    is_pruned |= self.prune(inner, below)?;
+                }
+                Value::Object(members)
+            }
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Raw(_)) => {
+                other
+            }
+        };
+        // What nothing was taken out of stays as it stood.
+        if is_pruned {
+            *member = pruned;
+        }
+        Ok(is_pruned)
+    }
+
+    /// Cuts a member that is too long a text, and says whether it was.
+    fn cut_member(&self, member: &mut Value<'_>) -> Result<bool, String> {
         let Some(most) = self.spec.member_characters_max else { return Ok(false) };
         if member.shape() != Shape::Text {
             return Ok(false);
@@ -194,12 +280,5 @@ fn cut(text: &str, most: usize, too_long: TooLong) -> Result<Option<String>, ()>
         (None, _) => Ok(None),
         (Some((end, _)), TooLong::Cut) => Ok(Some(text[..end].to_owned())),
         (Some(_), TooLong::Refuse) => Err(()),
-    }
-}
-
-fn is_reserved(text: &str, reserved: &str) -> bool {
-    match reserved.strip_suffix('*') {
-        Some(beginning) => text.starts_with(beginning),
-        None => text == reserved,
     }
 }

@@ -1,6 +1,7 @@
 //! A value as the path library looks at it: taken apart wholly, numbers as digits.
 
 use super::number;
+use super::read::DEPTH_MAX;
 use super::root::Found;
 use super::value::Value;
 use jsonpath_rust::query::queryable::Queryable;
@@ -49,11 +50,13 @@ impl fmt::Debug for Node<'_> {
 }
 
 impl<'a> Node<'a> {
-    pub(super) fn new(found: Found<'_, 'a>) -> Self {
-        Self::of(found.value())
+    /// `None` of a value that is deeper than values are taken apart.
+    pub(super) fn new(found: Found<'_, 'a>) -> Option<Self> {
+        Self::of(found.value(), DEPTH_MAX)
     }
 
-    fn of(value: Value<'a>) -> Self {
+    /// The value, if lists and objects in it lie in at most so many levels.
+    fn of(value: Value<'a>, levels: usize) -> Option<Self> {
         let raw = match value {
             Value::Raw(json) => Some(json),
             Value::Null
@@ -68,10 +71,14 @@ impl<'a> Node<'a> {
             Value::Bool(value) => Inner::Bool(value),
             Value::Number(digits) => Inner::Number(digits),
             Value::Text(text) => Inner::Text(text),
-            Value::List(items) => Inner::List(items.into_iter().map(Self::of).collect()),
-            Value::Object(members) => Inner::Object(Members::new(members)),
+            Value::List(items) => {
+                let below = levels.checked_sub(1)?;
+                let items = items.into_iter().map(|item| Self::of(item, below));
+                Inner::List(items.collect::<Option<_>>()?)
+            }
+            Value::Object(members) => Inner::Object(Members::of(members, levels.checked_sub(1)?)?),
         };
-        Self { raw, inner }
+        Some(Self { raw, inner })
     }
 
     /// The value, byte for byte where it was read from text.
@@ -98,11 +105,12 @@ impl<'a> Node<'a> {
 }
 
 impl<'a> Members<'a> {
-    fn new(members: Vec<(Cow<'a, str>, Value<'a>)>) -> Self {
-        let members: Vec<_> = members.into_iter().map(|(name, value)| (name, Node::of(value))).collect();
+    fn of(members: Vec<(Cow<'a, str>, Value<'a>)>, levels: usize) -> Option<Self> {
+        let members = members.into_iter().map(|(name, value)| Some((name, Node::of(value, levels)?)));
+        let members: Vec<_> = members.collect::<Option<_>>()?;
         let mut by_name: Vec<usize> = (0..members.len()).collect();
         by_name.sort_by(|left, right| members[*left].0.cmp(&members[*right].0));
-        Self { members, by_name }
+        Some(Self { members, by_name })
     }
 
     fn get(&self, name: &str) -> Option<&Node<'a>> {

@@ -1,7 +1,7 @@
 //! The values that mappings work on: what an event holds, as it stands there, and what directives make.
 
 use super::number;
-use super::read::{self, Shape};
+use super::read::{self, DEPTH_MAX, Shape};
 use serde_json::Value as Json;
 use std::borrow::Cow;
 use std::fmt;
@@ -33,7 +33,8 @@ impl fmt::Debug for Value<'_> {
 }
 
 impl<'a> Value<'a> {
-    /// A value that was read with numbers converted: those of mappings and settings.
+    /// A value that was read with numbers converted.
+    #[cfg(test)]
     pub(crate) fn from_json(json: &Json) -> Value<'static> {
         match json {
             Json::Null => Value::Null,
@@ -185,20 +186,57 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// As a tree for libraries that know no other. Numbers whose digits it would change are texts in it.
+    /// As a tree for libraries that know no other. Numbers whose digits it would change are texts in it, and what lies
+    /// deeper than values are taken apart is null.
     pub(crate) fn to_serde(&self) -> Json {
+        self.to_serde_within(DEPTH_MAX)
+    }
+
+    fn to_serde_within(&self, levels: usize) -> Json {
+        let Some(below) = levels.checked_sub(1).or_else(|| self.is_scalar().then_some(0)) else {
+            return Json::Null;
+        };
         match self {
             Value::Null => Json::Null,
             Value::Bool(value) => Json::Bool(*value),
             Value::Number(digits) => exact(digits),
             Value::Text(text) => Json::String(text.clone().into_owned()),
-            Value::List(items) => Json::Array(items.iter().map(Value::to_serde).collect()),
+            Value::List(items) => Json::Array(items.iter().map(|item| item.to_serde_within(below)).collect()),
             Value::Object(members) => {
                 let members = members.iter();
-                members.map(|(name, value)| (name.clone().into_owned(), value.to_serde())).collect()
+                members
+                    .map(|(name, value)| (name.clone().into_owned(), value.to_serde_within(below)))
+                    .collect()
             }
             // What was opened is text of JSON no more.
-            Value::Raw(_) => self.clone().opened().to_serde(),
+            Value::Raw(_) => self.clone().opened().to_serde_within(levels),
+        }
+    }
+
+    /// Neither a list nor an object.
+    fn is_scalar(&self) -> bool {
+        !matches!(self.shape(), Shape::List | Shape::Object)
+    }
+
+    /// True or false, if it is one of them.
+    pub(crate) fn as_bool(&self) -> Option<bool> {
+        match self.shape() {
+            Shape::Bool(value) => Some(value),
+            Shape::Null | Shape::Number | Shape::Text | Shape::List | Shape::Object => None,
+        }
+    }
+
+    /// Whether it is neither null nor false nor empty.
+    pub(crate) fn is_something(&self) -> bool {
+        match self.shape() {
+            Shape::Null | Shape::Bool(false) => false,
+            Shape::Bool(true) | Shape::Number => true,
+            Shape::Text => self.text().is_some_and(|text| !text.is_empty()),
+            Shape::List | Shape::Object => match self.clone().opened() {
+                Value::List(items) => !items.is_empty(),
+                Value::Object(members) => !members.is_empty(),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Raw(_) => false,
+            },
         }
     }
 

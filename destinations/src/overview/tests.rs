@@ -4,7 +4,8 @@ use super::*;
 use crate::store::tests::{DAY, KEY, OTHER, TODAY, commit_at, directory, moment, open, write};
 use tempfile::TempDir;
 
-/// Counts of today and yesterday: ten deliveries in each hour of today, a failed one in the first hour of yesterday.
+/// Counts of today and yesterday: ten deliveries in each hour of today, and one that a replay sent again; a failed one in
+/// the first hour of yesterday.
 fn store() -> (TempDir, Store) {
     let directory = directory();
     let store = open(&directory);
@@ -21,6 +22,7 @@ fn store() -> (TempDir, Store) {
         commit.counts.mapped(at, 8);
         commit.counts.ended(at, Outcome::FilteredByConsent, 2);
         commit.counts.ended(at, Outcome::Delivered, 8);
+        commit.counts.replayed(at, Outcome::Skipped, 1);
         (1..=8).for_each(|tenth| commit.counts.delivered_after(at, tenth * 100_000));
     }
     write(&store, commit);
@@ -39,6 +41,8 @@ fn totals_series_and_the_time_before() {
     assert_eq!((seen.totals.received, seen.totals.mapped), (240, 192));
     assert_eq!((seen.totals.filtered(), seen.totals.delivered()), (48, 192));
     assert!(seen.totals.failed.is_empty());
+    assert_eq!(seen.totals.replayed, [(Outcome::Skipped, 24)].into());
+    assert_eq!(seen.totals.ended.values().sum::<u64>(), 240, "replays are not among them");
     let latency = seen.totals.latency.expect("some were delivered");
     for (got, want) in [(latency.p50_ms, 400.0), (latency.p95_ms, 800.0), (latency.p99_ms, 800.0)] {
         assert!((got - want).abs() <= want / 16.0, "{got} instead of {want}");
@@ -46,10 +50,12 @@ fn totals_series_and_the_time_before() {
     assert_eq!(seen.series.len(), 24);
     for (hour, (at, flow)) in (0..).zip(&seen.series) {
         assert_eq!((*at, flow.received), (moment(TODAY, hour * 3_600), 10));
+        assert_eq!(flow.replayed, [(Outcome::Skipped, 1)].into());
     }
     let before = seen.previous.expect("it is kept");
     assert_eq!((before.received, before.dead_letters), (1, [(Reason::Timeout, 1)].into()));
     assert_eq!((before.failed, before.latency), ([(Reason::Timeout, 1)].into(), None));
+    assert!(before.replayed.is_empty());
     let nobody =
         overview(&store, OTHER, (moment(TODAY, 0), moment(TODAY, 60)), Step::Minute, moment(TODAY, 0));
     assert_eq!(nobody.expect("readable").totals, Flow::default());

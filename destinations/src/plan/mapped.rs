@@ -148,7 +148,7 @@ impl CompiledMapping {
     ) -> Result<Payload, Failure> {
         let id = if self.id == 1 { delivery_id.to_owned() } else { format!("{delivery_id}.{}", self.id) };
         let delivery = format!(
-            r#"{{"id":"{id}","kind":"{}","received_at":"{}","mapping":{}}}"#,
+            r#"{{"id":"{id}","shared_id":"{delivery_id}","kind":"{}","received_at":"{}","mapping":{}}}"#,
             header.kind.name(),
             header.received_at,
             self.id

@@ -6,6 +6,7 @@ use super::Scanned;
 use crate::config::Key;
 use crate::failure::Reason;
 use crate::store::StoreError;
+use crate::stored::StoredState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -96,7 +97,8 @@ pub struct ReplayJob {
     pub first: u64,
     /// Up to where it has read.
     pub next: u64,
-    /// Where it ends: at the destination's cursor when it began, or before that.
+    /// Where it ends: behind everything that was not still to come to the destination by itself when it began, or before
+    /// that.
     pub end: u64,
     /// Activations that were read, those of other workspaces included.
     pub read: u64,
@@ -105,7 +107,7 @@ pub struct ReplayJob {
     /// Deliveries that the order names.
     pub matched: u64,
     /// Deliveries of which it could not be told whether the order names them: their activations do not carry what its
-    /// condition names. They are not sent.
+    /// condition names, or what became of them is not remembered any more. They are not sent.
     pub not_evaluable: u64,
     /// Of those that the order names: how many the destination leaves out as it is now, and how.
     pub filtered: BTreeMap<Outcome, u64>,
@@ -119,6 +121,40 @@ pub struct ReplayJob {
     pub ended_at: Option<Timestamp>,
     /// The largest place read: what is not behind it is in the log for the second time.
     pub(crate) newest: Option<(Position, u32)>,
+    /// What the destination had come to when it began.
+    pub(crate) reach: Reach,
+}
+
+/// How far a destination has come: what is not within it comes to it by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Reach {
+    /// Everything below it is settled.
+    pub(crate) cursor: u64,
+    /// What is settled above it, in order: first sequence and length of each run.
+    pub(crate) settled: Vec<(u64, u64)>,
+    /// Events up to that position never come to it by themselves.
+    pub(crate) starts_after: Position,
+}
+
+impl Reach {
+    /// How far a destination with these books has come.
+    pub(crate) fn of(state: StoredState) -> Self {
+        let StoredState { cursor, settled, starts_after, .. } = state;
+        Self { cursor, settled, starts_after }
+    }
+
+    /// Whether an activation of an event of that position is within it.
+    pub(crate) fn has(&self, sequence: u64, position: Position) -> bool {
+        let run = self.settled.partition_point(|(first, length)| first + length <= sequence);
+        sequence < self.cursor
+            || position <= self.starts_after
+            || self.settled.get(run).is_some_and(|(first, _)| *first <= sequence)
+    }
+
+    /// The first sequence behind everything that is settled.
+    pub(crate) fn settled_end(&self) -> u64 {
+        self.settled.last().map_or(self.cursor, |(first, length)| (first + length).max(self.cursor))
+    }
 }
 
 /// A replay that has no number yet.
@@ -128,12 +164,13 @@ pub(crate) struct NewReplay {
     pub(crate) first: u64,
     pub(crate) end: u64,
     pub(crate) began_at: Timestamp,
+    pub(crate) reach: Reach,
 }
 
 impl NewReplay {
     /// The replay with this number, as it begins.
     pub(crate) fn job(self, id: u64) -> ReplayJob {
-        let Self { key: _, order, first, end, began_at } = self;
+        let Self { key: _, order, first, end, began_at, reach } = self;
         ReplayJob {
             id,
             order,
@@ -151,6 +188,7 @@ impl NewReplay {
             began_at,
             ended_at: None,
             newest: None,
+            reach,
         }
     }
 }
@@ -175,6 +213,7 @@ impl ReplayJob {
             *self.filtered.entry(*outcome).or_default() += count;
         }
         self.newest = scanned.newest;
+        self.reach.settled.retain(|(first, length)| first + length > scanned.next);
     }
 
     /// The stored form.

@@ -13,13 +13,13 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use job::NewReplay;
+pub(crate) use job::{NewReplay, Reach};
 pub use job::{ReplayJob, ReplayOnly, ReplayOrder, ReplayState};
 pub(crate) use scan::{Scanned, scan};
 
 use crate::config::Key;
 use crate::definition::SettingsError;
-use crate::locate::{UnreadableActivation, first_where};
+use crate::locate::{UnreadableActivation, first_behind, first_where};
 use crate::plan::EventCondition;
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
@@ -47,8 +47,8 @@ pub enum ReplayError {
     Store(#[from] StoreError),
 }
 
-/// Finds out what a replay has to read: what the log keeps up to the destination's cursor, as far as the times that it names
-/// let. Blocking.
+/// Finds out what a replay has to read: what the log keeps of what the destination has come to, and of what is from before it
+/// began, as far as the times that the order names let. Blocking.
 ///
 /// # Errors
 /// Why it can't begin.
@@ -63,17 +63,23 @@ pub(crate) fn prepare(
     if let Some(condition) = &order.condition {
         EventCondition::compile("condition", condition).map_err(ReplayError::Condition)?;
     }
-    let first_received = |at: Timestamp| {
-        let first = first_where(log, |header| header.received_at >= at);
-        first.map_err(|why: UnreadableActivation| StoreError::Log(Arc::new(why)))
-    };
+    let unreadable = |why: UnreadableActivation| StoreError::Log(Arc::new(why));
+    let first_received =
+        |at: Timestamp| first_where(log, |header| header.received_at >= at).map_err(unreadable);
+    let reach = Reach::of(state);
+    // A destination that is off has not passed what is from before it began.
+    let (log_end, mut end) = (log.bounds().end, reach.settled_end());
+    if end < log_end {
+        end = end.max(first_behind(log, reach.starts_after).map_err(unreadable)?);
+    }
+    let end = end.min(log_end);
     let first = match order.from {
         Some(from) => first_received(from.plus_micros(-DISORDER_MICROS))?,
         None => log.bounds().first,
     };
     let end = match order.until {
-        Some(until) => first_received(until.plus_micros(DISORDER_MICROS))?.min(state.cursor),
-        None => state.cursor,
+        Some(until) => first_received(until.plus_micros(DISORDER_MICROS))?.min(end),
+        None => end,
     };
-    Ok(NewReplay { key, order, first: first.min(end), end, began_at: now })
+    Ok(NewReplay { key, order, first: first.min(end), end, began_at: now, reach })
 }

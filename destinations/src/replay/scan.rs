@@ -1,6 +1,6 @@
 //! Reads a piece of the activations log for a replay, and tells what of it is to be sent again.
 
-use super::job::{ReplayJob, ReplayOnly, ReplayOrder};
+use super::job::{ReplayJob, ReplayOnly};
 use crate::config::Key;
 use crate::definition::SettingsError;
 use crate::locate::UnreadableActivation;
@@ -9,6 +9,7 @@ use crate::store::{Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tributary_eventlog::{Entry, EventLog, ReadError};
+use tributary_model::activation::ActivationHeader;
 use tributary_model::json::Members;
 use tributary_model::outcome::Outcome;
 use tributary_model::{Activation, EventView, Position};
@@ -30,13 +31,35 @@ pub(crate) enum ScanError {
     Condition(SettingsError),
 }
 
+impl ScanError {
+    /// Whether it stays so however often it is tried: what is stored is damaged or gone, or not understood.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Condition(_) => true,
+            Self::Log(why) => match why {
+                UnreadableActivation::Form(_) | UnreadableActivation::Shrunk { .. } => true,
+                UnreadableActivation::Log(why) => match why {
+                    ReadError::Corrupt { .. } | ReadError::Lost { .. } => true,
+                    ReadError::Expired { .. } | ReadError::Unavailable(_) | ReadError::Io(_) => false,
+                },
+            },
+            Self::Store(why) => match why {
+                StoreError::Damaged(_) | StoreError::Version { .. } => true,
+                StoreError::Database(_) | StoreError::Log(_) | StoreError::Closed => false,
+            },
+        }
+    }
+}
+
 /// A delivery that is to be sent again.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) sequence: u64,
     /// The first sequence of the frame that holds it.
     pub(crate) frame: u64,
-    pub(crate) activation: Activation,
+    pub(crate) header: ActivationHeader,
+    /// Bytes of its event.
+    pub(crate) bytes: u32,
 }
 
 /// What a piece of the log has for a replay.
@@ -44,6 +67,8 @@ pub(crate) struct Found {
 pub(crate) struct Scanned {
     /// What is to be sent again; nothing in a dry run.
     pub(crate) found: Vec<Found>,
+    /// Bytes of its events.
+    found_bytes: usize,
     /// Up to where was read.
     pub(crate) next: u64,
     /// Activations that were read.
@@ -60,8 +85,15 @@ pub(crate) struct Scanned {
     pub(crate) newest: Option<(Position, u32)>,
 }
 
-/// Reads on for a replay: at most `most` deliveries are found, and about 20,000 activations read. It goes on at
-/// [`Scanned::next`]. Blocking.
+impl Scanned {
+    /// Whether so many were found, or about so many bytes of events. One is found however large it is.
+    fn is_full(&self, most: usize, bytes_most: usize) -> bool {
+        !self.found.is_empty() && (self.found.len() >= most || self.found_bytes >= bytes_most)
+    }
+}
+
+/// Reads on for a replay, until `most` deliveries are found, or about `bytes_most` bytes of events, or about 20,000
+/// activations are read. It goes on at [`Scanned::next`]. Blocking.
 ///
 /// # Errors
 /// If the log or the store can't be read. Nothing is lost by calling it again.
@@ -71,9 +103,10 @@ pub(crate) fn scan(
     key: Key,
     plan: &Plan,
     job: &ReplayJob,
-    most: usize,
+    (most, bytes_most): (usize, usize),
 ) -> Result<Scanned, ScanError> {
-    scan_by(log, store, key, &|activation: &Activation| plan.plan(key, activation), job, most)
+    let planned = |activation: &Activation| plan.plan(key, activation);
+    scan_by(log, store, key, &planned, job, (most, bytes_most))
 }
 
 /// The same, with whatever tells what becomes of an activation.
@@ -83,19 +116,19 @@ pub(super) fn scan_by(
     key: Key,
     planned: &dyn Fn(&Activation) -> Planned,
     job: &ReplayJob,
-    most: usize,
+    (most, bytes_most): (usize, usize),
 ) -> Result<Scanned, ScanError> {
     let condition = job.order.condition.as_ref();
     let condition = condition.map(|condition| EventCondition::compile("condition", condition)).transpose();
     let scan = Scan {
         key,
-        order: &job.order,
+        job,
         condition: condition.map_err(ScanError::Condition)?,
         targets: Targets::of(store, key, job)?,
         planned,
     };
     let mut scanned = Scanned { next: job.next, newest: job.newest, ..Scanned::default() };
-    while scanned.next < job.end && scanned.found.len() < most && scanned.read < READ_MAX {
+    while scanned.next < job.end && !scanned.is_full(most, bytes_most) && scanned.read < READ_MAX {
         scanned.next = scan.targets.at_or_behind(scanned.next).map_or(job.end, |next| next.min(job.end));
         if scanned.next == job.end {
             break;
@@ -126,7 +159,8 @@ pub(super) fn scan_by(
             }
         };
         for entry in entries {
-            if entry.sequence >= job.end || scanned.found.len() == most || scanned.read == READ_MAX {
+            let is_enough = scanned.is_full(most, bytes_most) || scanned.read == READ_MAX;
+            if entry.sequence >= job.end || is_enough {
                 break;
             }
             match scan.take(&mut scanned, entry, &outcomes) {
@@ -146,9 +180,12 @@ pub(super) fn scan_by(
 /// Which activations are sought by what became of them.
 enum Targets {
     All,
-    /// Those that were not delivered, and those up to that position in the events log, which were nobody's business.
+    /// Those that were not delivered, and those from before the destination began, which were nobody's business.
     NotDelivered {
-        starts_after: Position,
+        /// Those of which there are dead letters: former versions said nothing else of them.
+        dead: Arc<[u64]>,
+        /// Of what arrived before that day it is not remembered any more how it ended.
+        told_from: i64,
     },
     /// These, in order, unless they were delivered since.
     Dead(Arc<[u64]>),
@@ -158,11 +195,10 @@ impl Targets {
     fn of(store: &Store, key: Key, job: &ReplayJob) -> Result<Self, StoreError> {
         Ok(match job.order.only {
             ReplayOnly::All => Self::All,
-            ReplayOnly::NotDelivered => {
-                let state = store.state(key)?;
-                let starts_after = state.map_or_else(Position::default, |state| state.starts_after);
-                Self::NotDelivered { starts_after }
-            }
+            ReplayOnly::NotDelivered => Self::NotDelivered {
+                dead: store.dead_activations(key, job)?,
+                told_from: store.outcomes_told_from(job.began_at),
+            },
             ReplayOnly::DeadLetters { .. } => Self::Dead(store.dead_activations(key, job)?),
         })
     }
@@ -175,18 +211,28 @@ impl Targets {
         }
     }
 
-    /// Whether one is sought of which this was said.
-    fn has(&self, sequence: u64, position: Position, said: Option<Outcome>) -> bool {
+    /// Whether one is sought of which this was said; `None` if that can't be told any more.
+    fn has(
+        &self,
+        sequence: u64,
+        header: &ActivationHeader,
+        starts_after: Position,
+        said: Option<Outcome>,
+    ) -> Option<bool> {
         match self {
-            Self::All => true,
-            Self::NotDelivered { starts_after } => {
-                said.map_or(position <= *starts_after, |outcome| outcome != Outcome::Delivered)
-            }
+            Self::All => Some(true),
+            Self::NotDelivered { dead, told_from } => match said {
+                Some(outcome) => Some(outcome != Outcome::Delivered),
+                None if header.position <= starts_after || dead.binary_search(&sequence).is_ok() => {
+                    Some(true)
+                }
+                None => (header.received_at.day() >= *told_from).then_some(false),
+            },
             // Of those of former versions nothing is said.
-            Self::Dead(dead) => {
+            Self::Dead(dead) => Some(
                 said.is_none_or(|outcome| outcome == Outcome::DeadLetter)
-                    && dead.binary_search(&sequence).is_ok()
-            }
+                    && dead.binary_search(&sequence).is_ok(),
+            ),
         }
     }
 }
@@ -194,7 +240,7 @@ impl Targets {
 /// What is sought.
 struct Scan<'a> {
     key: Key,
-    order: &'a ReplayOrder,
+    job: &'a ReplayJob,
     condition: Option<EventCondition>,
     targets: Targets,
     planned: &'a dyn Fn(&Activation) -> Planned,
@@ -215,17 +261,22 @@ impl Scan<'_> {
         let repeats = place <= scanned.newest;
         scanned.newest = scanned.newest.max(place);
         let header = &activation.header;
+        let (order, reach) = (&self.job.order, &self.job.reach);
         let is_its = header.workspace == self.key.workspace && !repeats;
-        let is_in_time = self.order.from.is_none_or(|from| header.received_at >= from)
-            && self.order.until.is_none_or(|until| header.received_at < until);
+        let is_in_time = order.from.is_none_or(|from| header.received_at >= from)
+            && order.until.is_none_or(|until| header.received_at < until);
+        if !is_its || !is_in_time || !reach.has(sequence, header.position) {
+            return Ok(());
+        }
         let said = outcomes.get(&sequence).copied();
-        if !is_its || !is_in_time || !self.targets.has(sequence, header.position, said) {
+        let is_sought = self.targets.has(sequence, header, reach.starts_after, said);
+        if is_sought == Some(false) {
             return Ok(());
         }
         match self.fulfils(&activation) {
-            Some(true) => {}
             Some(false) => return Ok(()),
-            None => {
+            Some(true) if is_sought.is_some() => {}
+            Some(true) | None => {
                 scanned.not_evaluable += 1;
                 return Ok(());
             }
@@ -233,9 +284,12 @@ impl Scan<'_> {
         scanned.matched += 1;
         match (self.planned)(&activation) {
             Planned::LeftOut { outcome, .. } => *scanned.filtered.entry(outcome).or_default() += 1,
-            Planned::Payloads { .. } | Planned::Dead(_) if self.order.dry_run => {}
+            Planned::Payloads { .. } | Planned::Dead(_) if order.dry_run => {}
             Planned::Payloads { .. } | Planned::Dead(_) => {
-                scanned.found.push(Found { sequence, frame, activation });
+                let Activation { header, event } = activation;
+                let bytes = u32::try_from(event.len()).unwrap_or(u32::MAX);
+                scanned.found_bytes += event.len();
+                scanned.found.push(Found { sequence, frame, header, bytes });
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Replays over a log in memory and a store on disk.
 
-use super::scan::scan_by;
+use super::scan::{ScanError, scan_by};
 use super::*;
 use crate::failure::{Failure, Reason};
 use crate::plan::Planned;
@@ -9,7 +9,7 @@ use crate::store::tests::{KEY, TODAY, commit_at, directory, letter, moment, open
 use crate::stored::StoredState;
 use bytes::Bytes;
 use tempfile::TempDir;
-use tributary_eventlog::MemoryLog;
+use tributary_eventlog::{MemoryLog, ReadError};
 use tributary_model::activation::{ActivationHeader, ActivationKind, Carried};
 use tributary_model::condition::{Condition, Scope, parse_condition};
 use tributary_model::outcome::Outcome;
@@ -27,6 +27,18 @@ impl Bench {
         let directory = directory();
         let store = open(&directory);
         Self { log: MemoryLog::new(), store, _directory: directory }
+    }
+
+    /// The destination has come to this, and began behind position 4.
+    fn stand(&self, cursor: u64, settled: &[(u64, u64)]) {
+        let mut commit = commit_at(KEY, moment(TODAY, 0));
+        let state = StoredState::new(cursor, Position::at(4));
+        commit.state = StoredState { settled: settled.to_vec(), ..state };
+        write(&self.store, commit);
+    }
+
+    fn scan(&self, job: &ReplayJob, most: usize, bytes_most: usize) -> Result<Scanned, ScanError> {
+        scan_by(&self.log, &self.store, KEY, &planned, job, (most, bytes_most))
     }
 
     fn append(&self, activation: &Activation) {
@@ -59,10 +71,9 @@ impl Bench {
         let mut job = self.begin(order);
         let mut found = Vec::new();
         while job.next < job.end {
-            let scanned =
-                scan_by(&self.log, &self.store, KEY, &planned, &job, most).expect("the log can be read");
+            let scanned = self.scan(&job, most, usize::MAX).expect("the log can be read");
             assert!(scanned.next > job.next && scanned.found.len() <= most);
-            found.extend(scanned.found.iter().map(|found| found.activation.header.position.sequence));
+            found.extend(scanned.found.iter().map(|found| found.header.position.sequence));
             job.take(&scanned);
             // As it would be after a restart.
             job = ReplayJob::decode(&job.encode()).expect("own bytes");
@@ -138,9 +149,9 @@ fn what_is_ordered_is_found_however_small_the_pieces_are() {
         ("everything", ReplayOrder::default(), (1..=12).collect::<Vec<_>>()),
         ("a range of time", range, vec![3, 4, 5]),
         (
-            "what was not delivered, or before its time",
+            "what was not delivered (of one only its dead letter says so), or before its time",
             only(ReplayOnly::NotDelivered),
-            vec![1, 2, 3, 4, 6, 8, 10],
+            vec![1, 2, 3, 4, 6, 8, 10, 11],
         ),
         ("dead letters", only(ReplayOnly::DeadLetters { reason: None }), vec![8, 11]),
         ("for a reason", only(ReplayOnly::DeadLetters { reason: Some(Reason::NotFound) }), vec![11]),
@@ -194,14 +205,14 @@ fn what_has_expired_is_counted() {
     bench.settle(&[]);
     let mut job = bench.begin(ReplayOrder::default());
     bench.log.expire_before(8);
-    let scanned = scan_by(&bench.log, &bench.store, KEY, &planned, &job, 100).expect("readable");
+    let scanned = bench.scan(&job, 100, 1_000).expect("readable");
     job.take(&scanned);
     assert_eq!((job.expired, job.read, job.next), (8, 4, 12));
     wait(bench.store.cancel_replay(KEY, job.id, moment(TODAY, 0))).expect("writable");
     let job = bench.begin(ReplayOrder::default());
     assert_eq!((job.first, job.end), (8, 12), "one that begins now knows of it");
     bench.log.expire_before(12);
-    let scanned = scan_by(&bench.log, &bench.store, KEY, &planned, &job, 100).expect("readable");
+    let scanned = bench.scan(&job, 100, 1_000).expect("readable");
     assert_eq!((scanned.expired, scanned.next), (4, 12));
 }
 
@@ -213,13 +224,103 @@ fn a_log_that_can_t_be_read_loses_nothing() {
     bench.settle(&[]);
     let mut job = bench.begin(ReplayOrder::default());
     bench.log.set_unreadable(true);
-    assert!(scan_by(&bench.log, &bench.store, KEY, &planned, &job, 9).is_err());
+    assert!(bench.scan(&job, 9, 1_000).is_err_and(|why| !why.is_final()), "it may be read later");
     bench.log.set_unreadable(false);
-    let scanned = scan_by(&bench.log, &bench.store, KEY, &planned, &job, 9).expect("what comes before it");
+    let scanned = bench.scan(&job, 9, 1_000).expect("what comes before it");
     assert_eq!((scanned.found.len(), scanned.next), (3, 3));
     job.take(&scanned);
-    let stuck = scan_by(&bench.log, &bench.store, KEY, &planned, &job, 9);
-    assert!(stuck.is_err_and(|why| why.to_string().contains("activation 3")));
+    let stuck = bench.scan(&job, 9, 1_000).expect_err("it is in no form that is known");
+    assert!(stuck.is_final() && stuck.to_string().contains("activation 3"), "{stuck}");
+}
+
+#[test]
+fn what_stays_unreadable_is_told_from_what_does_not() {
+    let damage = ReadError::Corrupt { file: String::new(), offset: 0, sequence: 0, what: "" };
+    let lost = ReadError::Lost { place: String::new(), sequence: 0, what: "" };
+    let io = ReadError::Io(std::io::Error::other("no"));
+    let log = |why: ReadError| ScanError::from(UnreadableActivation::from(why));
+    let cases = [
+        (log(damage), true),
+        (log(lost), true),
+        (log(io), false),
+        (log(ReadError::Unavailable(String::new())), false),
+        (log(ReadError::Expired { first: 1 }), false),
+        (UnreadableActivation::Form(1).into(), true),
+        (UnreadableActivation::Shrunk { end: 1, wanted: 2 }.into(), true),
+        (StoreError::Damaged("").into(), true),
+        (StoreError::Version { what: "", version: 9 }.into(), true),
+        (StoreError::Closed.into(), false),
+        (ScanError::Condition(SettingsError::new("condition", "")), true),
+    ];
+    for (why, is_final) in cases {
+        assert_eq!(why.is_final(), is_final, "{why:?}");
+    }
+}
+
+#[test]
+fn a_piece_is_bounded_by_the_bytes_of_what_it_found() {
+    let bench = Bench::new();
+    bench.fill(10..=19);
+    bench.settle(&[]);
+    let job = bench.begin(ReplayOrder::default());
+    let each = activation(10).event.len();
+    for (bytes_most, want) in [(0, 1), (1, 1), (each, 1), (each + 1, 2), (each * 4, 4), (usize::MAX, 10)] {
+        let scanned = bench.scan(&job, 100, bytes_most).expect("readable");
+        let bytes: usize = scanned.found.iter().map(|found| found.bytes as usize).sum();
+        assert_eq!((scanned.found.len(), bytes), (want, want * each), "{bytes_most} bytes");
+        assert_eq!(scanned.next, want as u64);
+    }
+    let counted = ReplayJob { order: ReplayOrder { dry_run: true, ..ReplayOrder::default() }, ..job };
+    assert_eq!(bench.scan(&counted, 1, 1).expect("readable").matched, 10, "nothing is held by a dry run");
+}
+
+/// Activation n has position n + 1; the destination began behind position 4.
+#[test]
+fn what_the_destination_has_not_come_to_is_left_to_it_but_for_what_is_from_before_it() {
+    let cases: [(&str, u64, &[(u64, u64)], Vec<u64>); 7] = [
+        ("it is off since it was made, and nothing came", 0, &[], (1..=4).collect()),
+        ("it stands before its first one", 2, &[], (1..=4).collect()),
+        ("at its first one", 4, &[], (1..=4).collect()),
+        ("behind that", 6, &[], (1..=6).collect()),
+        ("some are settled above", 5, &[(6, 2), (9, 1)], vec![1, 2, 3, 4, 5, 7, 8, 10]),
+        ("also far below its first one", 1, &[(4, 1), (11, 1)], vec![1, 2, 3, 4, 5, 12]),
+        ("everything is settled", 12, &[], (1..=12).collect()),
+    ];
+    for (name, cursor, settled, want) in cases {
+        let bench = Bench::new();
+        bench.fill(1..=12);
+        bench.stand(cursor, settled);
+        for most in [1, 3, 100] {
+            let new = prepare(&bench.log, &bench.store, KEY, ReplayOrder::default(), moment(TODAY, 0));
+            let job = new.expect("it can begin").job(1);
+            assert!(job.end >= *want.last().expect("there are some") && job.end <= 12, "{name}");
+            let (found, _) = bench.run(ReplayOrder::default(), most);
+            assert_eq!(found, want, "{name}, {most} at a time");
+        }
+        // What is settled later came to it by itself.
+        let job = bench.begin(ReplayOrder::default());
+        bench.stand(12, &[]);
+        let scanned = bench.scan(&job, 100, usize::MAX).expect("readable");
+        let found: Vec<_> = scanned.found.iter().map(|found| found.header.position.sequence).collect();
+        assert_eq!(found, want, "{name}, as it was when the replay began");
+    }
+}
+
+#[test]
+fn what_is_not_remembered_any_more_is_not_taken_for_delivered() {
+    let bench = Bench::new();
+    for (position, day) in [(3, 40), (5, 40), (6, 32), (7, 31), (8, 0)] {
+        let mut old = activation(position);
+        old.header.received_at = moment(TODAY - day, 0);
+        bench.append(&old);
+    }
+    bench.settle(&[(2, Outcome::Skipped)]);
+    let (found, job) = bench.run(only(ReplayOnly::NotDelivered), 9);
+    assert_eq!((found, job.not_evaluable), (vec![3, 6], 1), "how 5 ended is not known");
+    let with =
+        |text: &str| ReplayOrder { condition: Some(condition(text)), ..only(ReplayOnly::NotDelivered) };
+    let (_, job) = bench.run(with("properties.n = 8"), 9);
+    assert_eq!(job.not_evaluable, 0, "the order does not name it");
 }
 
 #[test]
@@ -278,7 +379,8 @@ fn jobs_come_back_from_their_stored_form_and_show_no_condition() {
         dry_run: false,
         rate_per_second: Some(5),
     };
-    let new = NewReplay { key: KEY, order, first: 1, end: 9, began_at: minute(2) };
+    let reach = Reach { cursor: 7, settled: vec![(8, 1)], starts_after: Position::at(4) };
+    let new = NewReplay { key: KEY, order, first: 1, end: 9, began_at: minute(2), reach };
     let job = ReplayJob {
         state: ReplayState::Failed("why".to_owned()),
         filtered: [(Outcome::FilteredByConsent, 3)].into(),

@@ -29,6 +29,7 @@ fn spec() -> Spec {
         setting("rows", "count", json!({})),
         setting("headers", "headers", json!({"secret": true})),
         setting("send", "activations", json!({})),
+        setting("hook", "url", json!({"secret": true})),
     ]);
     let json = json!({
         "name": "sample", "title": "t", "help": "h", "settings": settings, "one_of": [["token", "password"]],
@@ -54,6 +55,7 @@ fn good_settings_are_taken() {
         json!({"url": "http://10.0.0.1:8080/x?y=z", "region": null, "strict": null}),
         json!({"token": "t", "password": null, "account": "123"}),
         json!({"prefix": "a", "message": "Order of {{properties.total}}", "region": "us", "strict": false}),
+        json!({"hook": "https://ada:s3cret@example.com/?token=x"}),
         json!({"rate": 5, "rows": 1_000_000, "send": ["events"]}),
         json!({"rate": 50, "headers": {"X-Api-Key": "k", "accept": "text/plain"}}),
     ];
@@ -69,6 +71,8 @@ fn bad_settings_are_refused_with_the_place_and_without_the_value() {
         (json!({"url": "example.com"}), "url", "must be an absolute URL with http or https"),
         (json!({"url": "ftp://example.com"}), "url", "must be an absolute URL with http or https"),
         (json!({"url": 5}), "url", "must be text"),
+        (json!({"url": "https://ada:s3cret@example.com"}), "url", "must not hold a user name or password"),
+        (json!({"url": "https://s3cret@example.com"}), "url", "must not hold a user name or password"),
         (json!({"password": ""}), "password", "is empty; leave it out"),
         (json!({"password": "x".repeat(20_000)}), "password", "has 20000 bytes; the limit is 16384"),
         (json!({"account": "12"}), "account", "must be three digits or more"),

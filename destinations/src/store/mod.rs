@@ -22,6 +22,7 @@
 //! fjall's journal, as the parts of a commit have to become durable together; what the days hold in memory is bounded by
 //! small memtables, and is written out when the day is over.
 
+mod books;
 mod days;
 mod letters;
 mod outcomes;
@@ -33,6 +34,7 @@ mod writer;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use books::Books;
 pub(crate) use letters::letter_size;
 pub(crate) use records::{AttemptGroup, Place, Sought};
 pub(crate) use rollup::MINUTES_KEPT;
@@ -111,8 +113,8 @@ pub(crate) struct Commit {
     pub(crate) endings: Vec<Ending>,
     /// What is counted by the minute. Its newest minute is the time of the commit.
     pub(crate) counts: Counts,
-    /// How far a replay is. One that was cancelled meanwhile stays so.
-    pub(crate) replay: Option<ReplayJob>,
+    /// How far replays are. One that has ended meanwhile stays as it ended.
+    pub(crate) replays: Vec<ReplayJob>,
 }
 
 impl Commit {
@@ -128,7 +130,7 @@ impl Commit {
             exchanges: Vec::new(),
             endings: Vec::new(),
             counts: Counts::default(),
-            replay: None,
+            replays: Vec::new(),
         }
     }
 }
@@ -164,14 +166,14 @@ struct Tables {
 }
 
 impl Tables {
-    fn open(db: Database) -> Result<Self, StoreError> {
+    fn open(db: Database, outcome_days: u16) -> Result<Self, StoreError> {
         Ok(Self {
             states: db.keyspace("dst_states", KeyspaceCreateOptions::default)?,
             waiting: db.keyspace("dst_waiting", KeyspaceCreateOptions::default)?,
             letters: Letters::open(&db)?,
             replays: Replays::open(&db)?,
             records: Records::open(&db)?,
-            outcomes: Outcomes::open(&db)?,
+            outcomes: Outcomes::open(&db, outcome_days)?,
             rollups: Rollups::open(&db)?,
             db,
         })
@@ -180,9 +182,15 @@ impl Tables {
 
 impl Store {
     /// Opens what is remembered, and begins to write. Attempts are remembered for so many days, and of a destination's
-    /// attempts within a day so many bytes.
-    pub(crate) fn open(db: Database, record_days: u16, record_bytes: u64) -> Result<Self, StoreError> {
-        let tables = Arc::new(Tables::open(db)?);
+    /// attempts within a day so many bytes. How deliveries ended is remembered for `outcome_days`, which has to be as long
+    /// as activations are kept, and for as long as attempts.
+    pub(crate) fn open(
+        db: Database,
+        record_days: u16,
+        outcome_days: u16,
+        record_bytes: u64,
+    ) -> Result<Self, StoreError> {
+        let tables = Arc::new(Tables::open(db, outcome_days.max(record_days))?);
         let (orders, queue) = mpsc::channel(QUEUED_MAX);
         let writing = Writer::new(Arc::clone(&tables), record_days, record_bytes);
         let writer = std::thread::Builder::new()
@@ -270,7 +278,8 @@ impl Store {
         self.tables.letters.page(key, limit, before)
     }
 
-    /// The activations of which a running replay sends the dead letters again, in order. Found once for each replay.
+    /// The activations of which there are dead letters for the reason that a replay asks for, or for any, in order. Found
+    /// once for each replay.
     pub(crate) fn dead_activations(&self, key: Key, job: &ReplayJob) -> Result<Arc<[u64]>, StoreError> {
         if let Some(known) = self.dead().get(&(key, job.id)) {
             return Ok(Arc::clone(known));
@@ -304,6 +313,16 @@ impl Store {
         activations: Range<u64>,
     ) -> Result<BTreeMap<u64, Outcome>, StoreError> {
         self.tables.outcomes.outcomes(key, activations)
+    }
+
+    /// Everything that was ever said of how deliveries ended is remembered of activations that arrived on this day or later.
+    pub(crate) fn outcomes_told_from(&self, now: Timestamp) -> i64 {
+        self.tables.outcomes.told_from(now.day())
+    }
+
+    /// The books of destinations and how deliveries ended, for one who asks about many.
+    pub(crate) fn books(&self) -> Books<'_> {
+        Books::new(&self.tables)
     }
 
     /// The days of which there are records, newest first.

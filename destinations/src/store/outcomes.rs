@@ -9,6 +9,10 @@
 //!
 //! A block is 4096 activations. Each commit adds a row to each block that it says something of; what a row with a larger
 //! number says counts, and what a later day says counts most.
+//!
+//! Days are kept as long as activations can be: a delivery ends on the day on which its activation was made or later, so
+//! what is said of an activation goes after it. Where activations are kept for longer than was said, nothing can be told of
+//! those that arrived before [`Outcomes::told_from`].
 
 use super::days::Days;
 use super::{StoreError, number_at, numbered};
@@ -20,9 +24,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use tributary_model::outcome::Outcome;
 
-/// Days of these that are kept at least. The activations log has to be shorter: of what is older nothing can be told.
-const DAYS_KEPT_MIN: u16 = 31;
-
 const BLOCK: u64 = 4096;
 const VERSION: u8 = 1;
 const WHAT: &str = "record of how deliveries ended";
@@ -31,7 +32,18 @@ const WHAT: &str = "record of how deliveries ended";
 type Run = (u16, u16, Outcome);
 
 /// How deliveries ended.
-pub(super) struct Outcomes(Days);
+pub(super) struct Outcomes {
+    days: Days,
+    days_kept: u16,
+}
+
+/// How the deliveries of a block ended, in order, as far as something was said of them.
+pub(super) type Block = Vec<Option<Outcome>>;
+
+/// The block that an activation lies in, and its place there.
+pub(super) const fn place_of(activation: u64) -> (u64, usize) {
+    (activation / BLOCK, (activation % BLOCK) as usize)
+}
 
 /// Nothing is looked up by a whole key, so no filters.
 fn options() -> KeyspaceCreateOptions {
@@ -42,14 +54,21 @@ fn options() -> KeyspaceCreateOptions {
 pub(super) type NextNumbers = BTreeMap<[u8; 16], u64>;
 
 impl Outcomes {
-    pub(super) fn open(db: &Database) -> Result<Self, StoreError> {
-        Days::open(db, "dst_outcomes_", options).map(Self)
+    /// Opens what is remembered; it is kept for so many days.
+    pub(super) fn open(db: &Database, days_kept: u16) -> Result<Self, StoreError> {
+        Ok(Self { days: Days::open(db, "dst_outcomes_", options)?, days_kept })
     }
 
     /// Drops what is older than it has to be, and writes out what is not of this day.
-    pub(super) fn turn(&self, today: i64, days_kept: u16) -> Result<(), StoreError> {
-        self.0.drop_before(today - i64::from(days_kept.max(DAYS_KEPT_MIN)))?;
-        self.0.write_out_before(today)
+    pub(super) fn turn(&self, today: i64) -> Result<(), StoreError> {
+        self.days.drop_before(today - i64::from(self.days_kept))?;
+        self.days.write_out_before(today)
+    }
+
+    /// Everything that was ever said is remembered of activations that arrived on this day or later, seen from a day.
+    pub(super) fn told_from(&self, today: i64) -> i64 {
+        let newest = self.days.table().last_key_value().map_or(today, |(newest, _)| today.max(*newest));
+        newest - i64::from(self.days_kept)
     }
 
     /// Adds what is said of these deliveries; of one that is named twice the last counts.
@@ -64,8 +83,8 @@ impl Outcomes {
             return Ok(());
         }
         // Time does not go back here, or what is new would seem old.
-        let day = self.0.table().last_key_value().map_or(today, |(newest, _)| today.max(*newest));
-        let keyspace = self.0.day(day)?;
+        let day = self.days.table().last_key_value().map_or(today, |(newest, _)| today.max(*newest));
+        let keyspace = self.days.day(day)?;
         let mut blocks: BTreeMap<u64, BTreeMap<u16, Outcome>> = BTreeMap::new();
         for Ending { activation, outcome } in endings {
             let within = (activation % BLOCK) as u16;
@@ -86,7 +105,7 @@ impl Outcomes {
     /// How a delivery ended, if something was said of it.
     pub(super) fn outcome_of(&self, key: Key, activation: u64) -> Result<Option<Outcome>, StoreError> {
         let within = activation % BLOCK;
-        for keyspace in self.0.table().values().rev() {
+        for keyspace in self.days.table().values().rev() {
             for entry in keyspace.prefix(numbered(key, activation / BLOCK)).rev() {
                 let mut found = None;
                 each(&entry.value()?, |run, outcome| {
@@ -102,6 +121,20 @@ impl Outcomes {
         Ok(None)
     }
 
+    /// How the deliveries of a block ended.
+    pub(super) fn block(&self, key: Key, block: u64) -> Result<Block, StoreError> {
+        let mut said = vec![None; BLOCK as usize];
+        for keyspace in self.days.table().values() {
+            for entry in keyspace.prefix(numbered(key, block)) {
+                each(&entry.value()?, |run, outcome| {
+                    let places = said.iter_mut().take(run.end as usize).skip(run.start as usize);
+                    places.for_each(|place| *place = Some(outcome));
+                })?;
+            }
+        }
+        Ok(said)
+    }
+
     /// How deliveries ended of which something was said.
     pub(super) fn outcomes(
         &self,
@@ -114,7 +147,7 @@ impl Outcomes {
         }
         let first = numbered(key, activations.start / BLOCK);
         let end = numbered(key, (activations.end - 1) / BLOCK + 1);
-        for keyspace in self.0.table().values() {
+        for keyspace in self.days.table().values() {
             for entry in keyspace.range(first..end) {
                 let (row, value) = entry.into_inner()?;
                 let start = number_at(&row, 8)? * BLOCK;

@@ -45,19 +45,21 @@ impl Replays {
         new: NewReplay,
     ) -> Result<ReplayJob, ReplayError> {
         let key = new.key;
-        let in_batch = changed.range(numbered(key, 0)..=numbered(key, u64::MAX)).next_back();
-        // What the batch has of it is as new as what is stored, or newer.
-        let newest = match in_batch {
-            Some((_, job)) => Some(job.clone()),
-            None => self.newest(key)?,
-        };
-        if newest.as_ref().is_some_and(ReplayJob::is_running) {
-            return Err(ReplayError::Busy);
+        let mut newest = 0_u64;
+        // What the batch has of one is as new as what is stored of it, or newer.
+        let stored = self.newest(key)?.filter(|stored| !changed.contains_key(&numbered(key, stored.id)));
+        let in_batch = changed.range(numbered(key, 0)..=numbered(key, u64::MAX)).map(|(_, job)| job);
+        for job in in_batch.chain(&stored) {
+            if job.is_running() {
+                return Err(ReplayError::Busy);
+            }
+            newest = newest.max(job.id);
         }
-        let id = newest.map_or(1, |newest| newest.id + 1);
+        let id = newest + 1;
         let job = new.job(id);
         changed.insert(numbered(key, id), job.clone());
         if let Some(old) = id.checked_sub(KEPT) {
+            changed.remove(&numbered(key, old));
             batch.remove(&self.0, numbered(key, old));
         }
         Ok(job)
@@ -79,11 +81,11 @@ impl Replays {
         Ok(true)
     }
 
-    /// Takes over how far one is. One that was cancelled meanwhile stays so; one that is too old to be kept stays away.
+    /// Takes over how far one is. One that has ended meanwhile stays as it ended; one that is too old to be kept stays away.
     pub(super) fn update(&self, changed: &mut Changed, key: Key, job: &ReplayJob) -> Result<(), StoreError> {
         let Some(stored) = self.get(changed, key, job.id)? else { return Ok(()) };
         let mut job = job.clone();
-        if stored.state == ReplayState::Cancelled {
+        if !stored.is_running() {
             job.state = stored.state;
             job.ended_at = stored.ended_at;
         }

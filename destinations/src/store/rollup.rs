@@ -17,7 +17,8 @@ pub(crate) const MINUTES_KEPT: u32 = 30 * 24 * 60;
 /// The stage of destinations.
 const DESTINATION: u8 = b'd';
 
-const VERSION: u8 = 1;
+/// Version 1 did not count what replays sent again.
+const VERSION: u8 = 2;
 const WHAT: &str = "count by the minute";
 
 /// Subjects that are looked at in one step of tidying.
@@ -134,8 +135,40 @@ fn row_key(key: Key, minute: u32) -> RowKey {
 
 fn decode(value: &[u8]) -> Result<Tally, StoreError> {
     match value.split_first() {
+        // What was added stands last, and a zero is an empty map.
+        Some((1, rest)) => {
+            postcard::from_bytes(&[rest, &[0]].concat()).map_err(|_| StoreError::Damaged(WHAT))
+        }
         Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| StoreError::Damaged(WHAT)),
         Some((&version, _)) => Err(StoreError::Version { what: WHAT, version }),
         None => Err(StoreError::Damaged(WHAT)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tributary_model::Timestamp;
+    use tributary_model::outcome::Outcome;
+
+    #[test]
+    fn rows_of_former_versions_are_read() {
+        let mut counts = Counts::default();
+        let at = Timestamp::from_micros(60_000_000);
+        counts.received(at, 300);
+        counts.ended(at, Outcome::Delivered, 2);
+        counts.delivered_after(at, 70);
+        let tally = |counts: &Counts| counts.minutes().map(|(_, tally)| tally.clone()).next();
+        let former = tally(&counts).expect("it was counted");
+        let Tally { received, mapped, ended, failed, dead, latency, .. } = &former;
+        let old = (received, mapped, ended, failed, dead, latency);
+        let value = postcard::to_extend(&old, vec![1]).expect("plain values can be written");
+        assert_eq!(decode(&value).expect("version 1 is read"), former);
+        counts.replayed(at, Outcome::Delivered, 5);
+        let now = tally(&counts).expect("it was counted");
+        let value = postcard::to_extend(&now, vec![VERSION]).expect("plain values can be written");
+        assert_eq!(decode(&value).expect("own bytes"), now);
+        assert!(matches!(decode(&[3, 0]), Err(StoreError::Version { version: 3, .. })));
+        assert!(matches!(decode(&[]), Err(StoreError::Damaged(_))));
     }
 }

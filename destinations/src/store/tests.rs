@@ -4,7 +4,7 @@ use super::*;
 use crate::dead_letter::DeadLetter;
 use crate::exchange::{RequestRecord, ResponseRecord};
 use crate::failure::{Failure, Reason};
-use crate::replay::{ReplayOnly, ReplayOrder, ReplayState};
+use crate::replay::{Reach, ReplayOnly, ReplayOrder, ReplayState};
 use bytes::Bytes;
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -19,10 +19,10 @@ pub(crate) const DAY: i64 = 86_400_000_000;
 /// A day of the year 2026.
 pub(crate) const TODAY: i64 = 20_500;
 
-/// A store that keeps records of 14 days, and of a day 64 KiB.
+/// A store that keeps records of 14 days, and of a day 64 KiB, and how deliveries ended for 31 days.
 pub(crate) fn open(directory: &TempDir) -> Store {
-    let db = fjall::Database::builder(directory.path()).worker_threads(2).open().expect("a database");
-    Store::open(db, 14, 64 << 10).expect("a store")
+    let db = Database::builder(directory.path()).worker_threads(2).open().expect("a database");
+    Store::open(db, 14, 31, 64 << 10).expect("a store")
 }
 
 pub(crate) fn directory() -> TempDir {
@@ -67,6 +67,30 @@ pub(crate) fn attempt(activation: u64, first_attempt: Timestamp, number: u32) ->
         outcome: None,
         exchange: None,
         sampled: false,
+        replay: None,
+    }
+}
+
+/// A delivery that failed once and waits.
+pub(crate) fn waiting(activation: u64) -> Waiting {
+    Waiting {
+        frame: 0,
+        position: Position::at(activation),
+        ordinal: 0,
+        message_id: MessageId::parse("m").expect("an id"),
+        profile: None,
+        attempts: 1,
+        first_attempt: Some(moment(TODAY, 2)),
+        last_attempt: Some(moment(TODAY, 2)),
+        due: moment(TODAY, 200),
+        failure: Some(Failure::new(Reason::Timeout, "no answer")),
+        received_at: moment(TODAY, 1),
+        paused_micros: 0,
+        told: 1,
+        bytes: 2,
+        done: Vec::new(),
+        refused: None,
+        alone: false,
         replay: None,
     }
 }
@@ -156,7 +180,7 @@ fn dropped_letters_are_gone() {
 
 fn new_replay(key: Key) -> NewReplay {
     let order = ReplayOrder { only: ReplayOnly::NotDelivered, ..ReplayOrder::default() };
-    NewReplay { key, order, first: 3, end: 900, began_at: moment(TODAY, 1) }
+    NewReplay { key, order, first: 3, end: 900, began_at: moment(TODAY, 1), reach: Reach::default() }
 }
 
 #[test]
@@ -174,7 +198,7 @@ fn one_replay_of_a_destination_runs_and_a_cancelled_one_stays_so() {
     assert!(!wait(store.cancel_replay(KEY, 1, now)).expect("writable"), "it runs no more");
     assert!(!wait(store.cancel_replay(KEY, 7, now)).expect("writable"), "there is none");
     let mut late = commit_at(KEY, now);
-    late.replay = Some(ReplayJob { next: 500, queued: 7, ..first });
+    late.replays = vec![ReplayJob { next: 500, queued: 7, ..first }];
     write(&store, late);
     drop(store);
     let store = open(&directory);
@@ -186,6 +210,51 @@ fn one_replay_of_a_destination_runs_and_a_cancelled_one_stays_so() {
 }
 
 #[test]
+fn progress_that_comes_late_revives_nothing() {
+    let directory = directory();
+    let store = open(&directory);
+    for (id, end) in (1..).zip([ReplayState::Done, ReplayState::Failed("why".to_owned())]) {
+        let job = wait(store.begin_replay(new_replay(KEY))).expect("nothing runs");
+        let ended_at = Some(moment(TODAY, 5));
+        let ended = ReplayJob { state: end.clone(), ended_at, ..job.clone() };
+        for replay in [ended, ReplayJob { queued: 3, ..job }] {
+            let mut commit = commit_at(KEY, moment(TODAY, 9));
+            commit.replays = vec![replay];
+            write(&store, commit);
+        }
+        let stored = store.replays(KEY).expect("readable").remove(0);
+        assert_eq!((stored.id, stored.queued, stored.ended_at), (id, 3, ended_at));
+        assert_eq!(stored.state, end);
+    }
+}
+
+#[test]
+fn one_begins_behind_all_that_are_stored_and_all_that_are_about_to_be() {
+    let directory = directory();
+    let store = open(&directory);
+    let first = wait(store.begin_replay(new_replay(KEY))).expect("nothing runs");
+    wait(store.cancel_replay(KEY, 1, moment(TODAY, 2))).expect("writable");
+    let second = wait(store.begin_replay(new_replay(KEY))).expect("nothing runs");
+    let stored = &store.tables.replays;
+    let done = ReplayJob { state: ReplayState::Done, ..second.clone() };
+    let cases = [
+        ("nothing else", vec![], None),
+        ("progress of the first", vec![&first], None),
+        ("progress of both", vec![&first, &second], None),
+        ("the end of the second", vec![&done], Some(3)),
+        ("that, and progress of the first", vec![&first, &done], Some(3)),
+    ];
+    for (name, updates, want) in cases {
+        let (mut batch, mut changed) = (store.tables.db.batch(), replays::Changed::new());
+        for job in updates {
+            stored.update(&mut changed, KEY, job).expect("readable");
+        }
+        let begun = stored.begin(&mut batch, &mut changed, new_replay(KEY));
+        assert_eq!(begun.ok().map(|job| job.id), want, "{name}");
+    }
+}
+
+#[test]
 fn the_newest_fifty_replays_are_kept() {
     let directory = directory();
     let store = open(&directory);
@@ -193,13 +262,13 @@ fn the_newest_fifty_replays_are_kept() {
         let job = wait(store.begin_replay(new_replay(KEY))).expect("nothing runs");
         assert_eq!(job.id, id);
         let mut commit = commit_at(KEY, moment(TODAY, 2));
-        commit.replay = Some(ReplayJob { state: ReplayState::Done, ..job });
+        commit.replays = vec![ReplayJob { state: ReplayState::Done, ..job }];
         write(&store, commit);
     }
     let kept: Vec<u64> = store.replays(KEY).expect("readable").iter().map(|job| job.id).collect();
     assert_eq!(kept, (4..=53).rev().collect::<Vec<_>>());
     let mut late = commit_at(KEY, moment(TODAY, 3));
-    late.replay = Some(new_replay(KEY).job(1));
+    late.replays = vec![new_replay(KEY).job(1)];
     write(&store, late);
     assert_eq!(store.replays(KEY).expect("readable").len(), 50, "one that is gone stays away");
 }
@@ -270,6 +339,7 @@ proptest! {
                 commit.counts.ended(at, Outcome::Delivered, deliveries.into());
                 commit.counts.delivered_after(at, millis * 1_000);
                 commit.counts.failed(at, Reason::Timeout);
+                commit.counts.replayed(at, Outcome::Skipped, deliveries.into());
             }
             for (minute, tally) in commit.counts.minutes() {
                 sums.entry(key).or_default().entry(minute).or_default().merge(tally);

@@ -161,7 +161,7 @@ impl Writer {
         tables.records.put(batch, budget, (key, oldest), &commit.attempts, &commit.exchanges)?;
         tables.outcomes.put(batch, &mut turn.numbers, (key, today), &commit.endings)?;
         tables.rollups.add(&mut turn.rows, key, &commit.counts)?;
-        if let Some(job) = &commit.replay {
+        for job in &commit.replays {
             tables.replays.update(&mut turn.replays, key, job)?;
         }
         Ok(())
@@ -181,7 +181,7 @@ impl Writer {
         self.minute = Some(minute);
         if is_new_day {
             self.tables.records.turn(&mut self.budget, today, self.record_days)?;
-            self.tables.outcomes.turn(today, self.record_days)?;
+            self.tables.outcomes.turn(today)?;
         }
         let from = match &mut self.tidying {
             // A clock that was set back does not keep it resting.

@@ -127,6 +127,50 @@ fn a_message_id_is_made_where_there_is_none() {
     }
 }
 
+/// (what, event, what would be stored or a part of why not)
+#[test]
+fn what_would_be_stored_is_what_is_stored() {
+    let limits = IngestLimits { event_bytes_max: 400, ..IngestLimits::default() };
+    let deep = format!(r#"{{"type":"page","userId":"u","x":{}1{}}}"#, "[".repeat(64), "]".repeat(64));
+    let large = "x".repeat(401);
+    let cases = [
+        (
+            "what is missing is filled in",
+            " {\"type\":\"page\",\"userId\":\"u\",\"x\":9007199254740993.10}\n",
+            Ok(
+                r#"{"type":"page","userId":"u","x":9007199254740993.10,"messageId":"a \"b\"","timestamp":"2026-11-20T10:00:00.250Z",@R}"#,
+            ),
+        ),
+        (
+            "its own id and times",
+            r#"{"type":"page","userId":"u","messageId":"m","timestamp":"2026-11-20T10:59:00Z","sentAt":"2026-11-20T11:00:00Z"}"#,
+            Ok(
+                r#"{"type":"page","userId":"u","messageId":"m","timestamp":"2026-11-20T09:59:00.250Z","sentAt":"2026-11-20T11:00:00Z","originalTimestamp":"2026-11-20T10:59:00Z",@R}"#,
+            ),
+        ),
+        (
+            "half a character",
+            r#"{"type":"page","userId":"u","messageId":"m","timestamp":"2026-11-20T09:00:00Z","x":"\ud83d"}"#,
+            Ok(
+                r#"{"type":"page","userId":"u","messageId":"m","timestamp":"2026-11-20T09:00:00Z","x":"\ufffd",@R}"#,
+            ),
+        ),
+        ("no object", "[]", Err("no JSON object")),
+        ("no type", r#"{"userId":"u"}"#, Err("`type`")),
+        ("nobody", r#"{"type":"page"}"#, Err("anonymousId")),
+        ("too deep", deep.as_str(), Err("deeper than 64 levels")),
+        ("too large", large.as_str(), Err("the limit is 400")),
+    ];
+    let id = MessageId::parse("a \"b\"").expect("an id");
+    for (name, event, want) in cases {
+        match (as_stored(event, &id, now(), &limits), want) {
+            (Ok(stored), Ok(want)) => assert_eq!(stored, want.replace("@R", RECEIVED), "{name}"),
+            (Err(why), Err(part)) => assert!(why.contains(part), "{name}: {why}"),
+            (got, want) => panic!("{name}: {got:?} instead of {want:?}"),
+        }
+    }
+}
+
 #[test]
 fn the_envelope_knows_the_event() {
     let accepted = accept(

@@ -125,6 +125,63 @@ fn empty_preferences_refuse_everything_until_an_id_grants_it() {
 }
 
 #[test]
+fn beside_an_event_only_other_ids_count() {
+    let (grant, refusal, all) = (json!({"ad": true}), json!({"ad": false}), json!({}));
+    let (user, device, other) = (Some("u"), Some("x"), Some("y"));
+    // (what it shows, events by time, the ids of the event that is asked about, what others said about `ad`)
+    let cases = [
+        ("nothing", vec![], (user, device), None),
+        ("only itself", vec![(2, user, device, &grant)], (user, device), None),
+        ("at one time", vec![(3, user, None, &refusal), (3, user, None, &grant)], (user, None), None),
+        ("before", vec![(1, user, None, &refusal), (1, None, device, &all)], (user, device), None),
+        ("after", vec![(9, user, None, &refusal), (9, None, device, &all)], (user, device), None),
+        ("one of the two", vec![(1, user, device, &refusal)], (user, None), Some(false)),
+        ("another device", vec![(1, None, other, &refusal)], (user, device), Some(false)),
+        ("another device, everything", vec![(1, None, other, &all)], (user, device), Some(false)),
+        ("granted again", vec![(1, None, other, &all), (2, None, other, &grant)], (user, device), Some(true)),
+        ("no id of its own", vec![(1, user, None, &grant)], (None, None), Some(true)),
+        ("the same text", vec![(1, None, Some("u"), &refusal)], (user, None), Some(false)),
+    ];
+    for (name, events, (user, device), want) in cases {
+        let mut consent = Consent::default();
+        for (at, user, device, preferences) in &events {
+            fold(&mut consent, *at, &stored(*user, *device, preferences));
+        }
+        let payload = stored(user, device, &grant);
+        let event = EventView::parse(&payload).expect("an event");
+        assert_eq!(consent.says_beside("ad", &event), want, "{name}");
+    }
+}
+
+#[test]
+fn what_an_event_states_itself_is_read() {
+    // (context, what it says of `ad`; `None` if it states nothing)
+    let cases = [
+        (r#"{"consent":{"categoryPreferences":{"ad":true}}}"#, Some(true)),
+        (r#"{"consent":{"\u0063ategoryPreferences":{"ad":true}}}"#, Some(true)),
+        (r#"{"consent":{"categoryPreferences":{"ad":false,"ad":true}}}"#, Some(true)),
+        (r#"{"consent":{"categoryPreferences":{"ad":false}}}"#, Some(false)),
+        (r#"{"consent":{"categoryPreferences":{"ad":"true"}}}"#, Some(false)),
+        (r#"{"consent":{"categoryPreferences":{"other":true}}}"#, Some(false)),
+        (r#"{"consent":{"categoryPreferences":{}}}"#, Some(false)),
+        (r#"{"consent":{"categoryPreferences":null}}"#, None),
+        (r#"{"consent":{"categoryPreferences":[true]}}"#, None),
+        (r#"{"consent":{}}"#, None),
+        ("{}", None),
+        ("null", None),
+    ];
+    for (context, want) in cases {
+        let payload = format!(r#"{{"type":"page","userId":"u","context":{context}}}"#);
+        let stated = StatedConsent::read(payload.as_bytes());
+        assert_eq!(stated.as_ref().map(|stated| stated.grants("ad")), want, "{context}");
+        assert!(stated.is_none_or(|stated| stated.event().user_id.as_deref() == Some("u")), "{context}");
+    }
+    let elsewhere = br#"{"type":"page","properties":{"categoryPreferences":{"ad":true}}}"#;
+    assert!(StatedConsent::read(elsewhere).is_none());
+    assert!(StatedConsent::read(b"categoryPreferences").is_none());
+}
+
+#[test]
 fn limits_leave_what_was_refused() {
     let mut consent = Consent::default();
     let refused_at = 7;
@@ -182,6 +239,15 @@ proptest! {
         for (category, value) in straight.current() {
             prop_assert_eq!(Some(value.granted), straight.says(category));
         }
+        // Beside an event counts what counted had its ids never said anything.
+        for one in &events {
+            let payload = one.payload();
+            let event = EventView::parse(&payload).expect("an event");
+            for category in ["a", "b"] {
+                let others = plainly_beside(&events, category, &one.ids());
+                prop_assert_eq!(straight.says_beside(category, &event), others, "{}", category);
+            }
+        }
     }
 }
 
@@ -229,10 +295,15 @@ fn said() -> impl Strategy<Value = Said> {
 
 /// Of each id what was said last, a refusal being later at the same time; any refusal of those counts.
 fn plainly(events: &[Said], category: &str) -> Option<bool> {
+    plainly_beside(events, category, &[])
+}
+
+/// The same of all ids but these.
+fn plainly_beside(events: &[Said], category: &str, without: &[String]) -> Option<bool> {
     let mut newest: BTreeMap<String, (i64, bool)> = BTreeMap::new();
     for one in events {
         let Some(granted) = one.about(category) else { continue };
-        for id in one.ids() {
+        for id in one.ids().into_iter().filter(|id| !without.contains(id)) {
             let known = newest.entry(id).or_insert((one.at, !granted));
             *known = (*known).max((one.at, !granted));
         }

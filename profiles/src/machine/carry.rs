@@ -7,9 +7,13 @@ use crate::needs::Needs;
 use crate::state::View;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tributary_model::activation::Carried;
+use tributary_model::activation::{ActivationKind, Carried};
 use tributary_model::catalog::ComputedPlan;
+use tributary_model::consent::StatedConsent;
 use tributary_model::{ProfileId, Timestamp, Workspace, WorkspaceId};
+
+/// Categories of consent, and whether they are granted.
+type Categories = BTreeMap<Box<str>, bool>;
 
 impl Machine {
     /// What the destinations of this version name of profiles comes into force.
@@ -49,14 +53,40 @@ impl Machine {
         let mut last: Option<(ProfileId, Carried)> = None;
         for at in self.told_before..self.activations.len() {
             let Some(profile) = self.activations[at].header.profile else { continue };
-            let carried = match last.take().filter(|(of, _)| *of == profile) {
+            let of_profile = match last.take().filter(|(of, _)| *of == profile) {
                 Some((_, carried)) => carried,
                 None => self.carried(id, profile, &needs)?,
             };
-            self.activations[at].header.carried = carried.clone();
-            last = Some((profile, carried));
+            let mut carried = of_profile.clone();
+            if let Some(stated) = self.stated(id, profile, &needs, at)? {
+                carried.consent = Some(stated);
+            }
+            self.activations[at].header.carried = carried;
+            last = Some((profile, of_profile));
         }
         Ok(())
+    }
+
+    /// What counts for an event that states preferences itself: these, but for what another id of its profile refuses. `None`
+    /// if it states none, or the activation is no event.
+    fn stated(
+        &mut self,
+        id: WorkspaceId,
+        profile: ProfileId,
+        needs: &Needs,
+        at: usize,
+    ) -> Result<Option<Categories>, ProjectError> {
+        let activation = &self.activations[at];
+        if needs.categories.is_empty() || activation.header.kind != ActivationKind::Event {
+            return Ok(None);
+        }
+        let payload = activation.event.clone();
+        let Some(stated) = StatedConsent::read(&payload) else { return Ok(None) };
+        let Some(view) = self.passing_view(id, profile)? else { return Ok(None) };
+        let said = &view.merged.consent;
+        let is_granted =
+            |name: &str| stated.grants(name) && said.says_beside(name, stated.event()) != Some(false);
+        Ok(Some(needs.categories.iter().map(|name| (name.clone(), is_granted(name))).collect()))
     }
 
     fn carried(
@@ -96,12 +126,16 @@ fn traits(view: &View, needs: &Needs, now: Timestamp) -> BTreeMap<Box<str>, Opti
     needs.traits.iter().map(|name| (name.clone(), value(name))).collect()
 }
 
-/// What was said of the categories that destinations name; `None` if nothing was ever said of any.
-fn consent(view: &View, needs: &Needs) -> Option<BTreeMap<Box<str>, bool>> {
-    let consent = &view.merged.consent;
-    if needs.categories.is_empty() || consent.is_empty() {
+/// Whether the categories that destinations name are granted; empty if nothing was ever said, `None` if they name none. Who said
+/// something, but nothing about a category, did not grant it.
+fn consent(view: &View, needs: &Needs) -> Option<Categories> {
+    if needs.categories.is_empty() {
         return None;
     }
-    let said = needs.categories.iter().filter_map(|name| Some((name.clone(), consent.says(name)?)));
-    Some(said.collect())
+    let consent = &view.merged.consent;
+    if consent.is_empty() {
+        return Some(Categories::new());
+    }
+    let is_granted = |name: &str| consent.says(name) == Some(true);
+    Some(needs.categories.iter().map(|name| (name.clone(), is_granted(name))).collect())
 }

@@ -1,6 +1,7 @@
 //! The changes themselves: functions over the draft of a workspace, used by single routes and by the document. Those of
 //! destinations and of audiences are beside those.
 
+use tributary_ingest::IngestLimits;
 use tributary_model::workspace::Source;
 use tributary_model::{ErrorCode, SourceId};
 
@@ -15,9 +16,15 @@ const NAME_CHARS_MAX: usize = 200;
 
 /// What the changes need beside the draft.
 #[derive(Debug, Clone)]
-pub(super) struct Editor {
-    pub(super) sealing: SealingKey,
-    pub(super) limits: AdminSettings,
+pub struct Editor {
+    /// What secrets are sealed with.
+    pub sealing: SealingKey,
+    /// How much there may be.
+    pub limits: AdminSettings,
+    /// Whether destinations may have private, loopback and link-local addresses: what the engine is told.
+    pub allow_private_destinations: bool,
+    /// What the collector takes: events that are tried have to keep to it.
+    pub intake: IngestLimits,
 }
 
 pub(super) fn invalid(message: impl Into<String>) -> Refusal {

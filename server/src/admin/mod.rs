@@ -22,13 +22,11 @@ mod request;
 mod routes;
 mod settings;
 
+pub use edit::Editor;
 pub use routes::routes;
 pub use settings::{MASK, unsealed};
 
-use crate::config::AdminSettings;
-use crate::seal::SealingKey;
 use crate::workspaces::WorkspaceStore;
-use edit::Editor;
 use outside::Outside;
 
 /// The path under which everything is.
@@ -43,8 +41,8 @@ pub struct Admin {
 
 impl Admin {
     /// Puts the parts together.
-    pub fn new(store: WorkspaceStore, sealing: SealingKey, limits: AdminSettings, outside: Outside) -> Self {
-        Self { store, editor: Editor { sealing, limits }, outside }
+    pub fn new(store: WorkspaceStore, editor: Editor, outside: Outside) -> Self {
+        Self { store, editor, outside }
     }
 }
 

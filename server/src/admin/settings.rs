@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use tributary_destinations::{RawSettings, SettingKind, SettingsError, Spec, registry};
+use tributary_destinations::{RawSettings, SettingKind, SettingSpec, SettingsError, Spec, registry};
 use tributary_model::workspace::{Destination, SettingValue};
 use tributary_model::{DestinationId, ErrorCode, WorkspaceId};
 
@@ -88,6 +88,36 @@ pub(super) fn merge(
         }
     }
     Ok(merged)
+}
+
+/// Refuses that requests go elsewhere with secrets that were given for another place: whoever may change where they go
+/// may not know the secrets.
+///
+/// # Errors
+/// A secret that was not sent anew though a setting changed that says where requests go.
+pub(super) fn check_secrets(spec: &Spec, known: &Stored, merged: &Stored) -> Result<(), Refusal> {
+    let changed =
+        |setting: &&SettingSpec| setting.leads && counting(setting, known) != counting(setting, merged);
+    let Some(leading) = spec.settings.iter().find(changed) else { return Ok(()) };
+    match merged.iter().find(|(_, value)| matches!(value, SettingValue::Sealed(_))) {
+        Some((name, _)) => {
+            let leading = &leading.name;
+            Err(refused(
+                name,
+                &format!("has to be sent anew: `settings.{leading}` changes where requests go"),
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What counts of a setting that is no secret: what is given, or the default.
+fn counting<'a>(setting: &'a SettingSpec, settings: &'a Stored) -> Option<&'a Value> {
+    match settings.get(&setting.name) {
+        Some(SettingValue::Plain(value)) => Some(value),
+        Some(SettingValue::Sealed(_)) => None,
+        None => setting.default.as_ref(),
+    }
 }
 
 /// Merged settings, every secret in the clear.

@@ -4,6 +4,7 @@ use super::audience_previews::AudiencePreviews;
 use super::configs;
 use super::logs::Logs;
 use super::previews::Previews;
+use super::retention::RetentionWatch;
 use crate::admin::{destinations, unsealed};
 use crate::config::Config;
 use crate::keys::Keys;
@@ -24,7 +25,7 @@ use tributary_eventlog::index::Indexes;
 use tributary_ingest::RejectLookup;
 use tributary_model::clock::Clock;
 use tributary_model::workspace::Destination;
-use tributary_model::{HashKey, Position, Workspace, WorkspaceId};
+use tributary_model::{DestinationId, HashKey, Position, Workspace, WorkspaceId};
 use tributary_profiles::audience_preview::AudiencePreviewParts;
 use tributary_profiles::desk::CommandDesk;
 use tributary_profiles::{ProfileReader, Projector, ProjectorError, ProjectorParts};
@@ -52,6 +53,7 @@ pub(super) struct Behind {
     desk: Arc<OnceLock<CommandDesk>>,
     previews: Previews,
     audience_previews: AudiencePreviews,
+    retention: RetentionWatch,
     stopping: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     failure: watch::Sender<Option<String>>,
@@ -91,6 +93,10 @@ impl Behind {
             desk: Arc::default(),
             previews,
             audience_previews: AudiencePreviews::default(),
+            retention: RetentionWatch::new(
+                config.activations.retention,
+                config.activations.retention_bytes_max,
+            ),
             stopping: Arc::default(),
             threads: Mutex::default(),
             failure: watch::Sender::new(None),
@@ -123,7 +129,11 @@ impl Behind {
         })?;
         self.spawn("retention", |this| {
             while !this.stopping.load(Ordering::SeqCst) {
-                this.logs.enforce_retention(this.clock.now());
+                let now = this.clock.now();
+                if let Some(engine) = this.engine.get() {
+                    this.retention.look(&*this.logs.activations, &engine.needs(), now);
+                }
+                this.logs.enforce_retention(now);
                 thread::park_timeout(RETENTION_INTERVAL);
             }
         })
@@ -274,6 +284,11 @@ impl Behind {
 
     pub(super) fn engine(&self) -> Option<&Engine> {
         self.engine.get()
+    }
+
+    /// The share of the activations' retention that is used by what a destination still needs.
+    pub(super) fn retention_used(&self, workspace: WorkspaceId, destination: DestinationId) -> f64 {
+        self.retention.used(workspace, destination)
     }
 
     pub(super) fn indexes(&self) -> Option<&Indexes> {

@@ -76,7 +76,9 @@ pub(super) fn retries(config: &Config) -> RetryPolicy {
 }
 
 pub(super) fn destination_limits(config: &Config) -> Limits {
-    config.destinations.limits()
+    let days = config.activations.retention.as_secs().div_ceil(86_400);
+    let activation_days = u16::try_from(days).unwrap_or(u16::MAX);
+    Limits { activation_days, ..config.destinations.limits() }
 }
 
 /// A number of bytes or things as this machine counts them.

@@ -13,8 +13,9 @@ mod logs;
 mod openapi;
 mod outside;
 mod previews;
+mod retention;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Editor};
 use crate::clock::ProcessClock;
 use crate::config::Config;
 use crate::keys::{KeyError, Keys};
@@ -289,12 +290,14 @@ fn serve_faces(
     behind: &Arc<Behind>,
 ) -> Result<(SocketAddr, ServerHandle), StartError> {
     let failed = |source| StartError::Bind { address: config.api, flag: "--api", source };
-    let admin = Arc::new(Admin::new(
-        store.clone(),
-        keys.sealing_key(),
-        config.admin.clone(),
-        crate::admin::outside::Outside::of(outside),
-    ));
+    let editor = Editor {
+        sealing: keys.sealing_key(),
+        limits: config.admin.clone(),
+        allow_private_destinations: config.allow_private_destinations,
+        intake: configs::ingest_limits(config),
+    };
+    let outside_of_admin = crate::admin::outside::Outside::of(outside);
+    let admin = Arc::new(Admin::new(store.clone(), editor, outside_of_admin));
     let profiles = Arc::new(ProfileApi::new(outside.clone(), behind.reader(), behind.desk()));
     let health = Arc::clone(health);
     let document = Arc::new(openapi::document());

@@ -33,6 +33,12 @@ async fn a_preview_shows_the_exact_request_and_sends_it_only_if_asked_to() {
     assert!(latest["message_id"].as_str().is_some_and(|id| id.starts_with("after-")), "{latest}");
     assert!(receiver.calls().is_empty(), "nothing is sent");
 
+    let bare = json!({"event": {"type": "track", "event": "Seen", "userId": "ada"}});
+    let told = post(&server, &preview, bare, 200).await;
+    let event = &told["payloads"][0]["body"]["event"];
+    assert_eq!((&told["message_id"], &event["messageId"]), (&json!("preview"), &json!("preview")), "{told}");
+    assert!(event["timestamp"].is_string() && event["timestamp"] == event["receivedAt"], "{told}");
+
     let given = json!({"event": track("made-up", "ada", json!({"n": 1})), "send": true,
         "mappings": [{"name": "short", "action": "send", "fields": {"event": {"@path": "$.properties"}}}]});
     let sent = post(&server, &preview, given, 200).await;
@@ -46,7 +52,11 @@ async fn a_preview_shows_the_exact_request_and_sends_it_only_if_asked_to() {
     assert_eq!(refused["refused"][0]["failure"]["code"], "missing_field", "{refused}");
     assert_eq!(refused["requests"], json!([]), "no request without what is required");
     post(&server, &preview, json!({"message_id": "nobody"}), 404).await;
-    post(&server, &preview, json!({"event": {"type": "sing"}}), 400).await;
+    let sung = post(&server, &preview, json!({"event": {"type": "sing"}}), 400).await;
+    assert_eq!(sung["error"]["place"], "event", "{sung}");
+    let elsewhere = json!({"latest": true, "send": true, "settings": {"url": "https://example.org/"}});
+    let refused = post(&server, &preview, elsewhere, 400).await;
+    assert_eq!(refused["error"]["place"], "settings.headers", "{refused}");
     assert!(server.stop().success());
 }
 

@@ -187,6 +187,19 @@ fn texts_have_rules() {
             r#""a""#,
             Err("f has a pattern that is no regular expression"),
         ),
+        (r#"{"kind": "text", "clean": true}"#, r#""Order: Grün/2_a""#, Ok(Some(r#""Order__Gr_n_2_a""#))),
+        (r#"{"kind": "text", "clean": true}"#, "$.properties.plain", Ok(Some(r#""Gr_n""#))),
+        (r#"{"kind": "text", "clean": true}"#, "$.event", Ok(Some(r#""Order_Completed""#))),
+        (
+            r#"{"kind": "text", "clean": true, "characters_max": 3, "too_long": "cut"}"#,
+            "$.properties.plain",
+            Ok(Some(r#""Gr_""#)),
+        ),
+        (
+            r#"{"kind": "text", "clean": true, "reserved": ["ga_*"]}"#,
+            r#""ga-x""#,
+            Err("must not be `ga_*`, which is reserved"),
+        ),
     ]);
 }
 
@@ -247,7 +260,106 @@ fn objects_and_lists_have_rules() {
         ),
         (cut, "$.properties.address", Ok(Some(r#"{"city":"Ul","geo":{"lat": 48.40}}"#))),
         (cut, "$.properties.products[2]", Ok(Some(r#"{"price": 0}"#))),
+        (
+            r#"{"kind": "object", "members_max": 1, "too_long": "cut"}"#,
+            "$.properties.address",
+            Ok(Some(r#"{"city":"Ulm"}"#)),
+        ),
+        (
+            r#"{"kind": "list", "members_max": 2, "too_long": "cut"}"#,
+            "$.properties.list",
+            Ok(Some("[1,2.0]")),
+        ),
+        (
+            r#"{"kind": "object", "members_max": 2, "too_long": "cut"}"#,
+            "$.properties.address",
+            Ok(Some(r#"{"city": "Ulm", "geo": {"lat": 48.40}}"#)),
+        ),
     ]);
+}
+
+#[test]
+fn members_are_named_as_the_vendor_takes_them() {
+    let clean = r#"{"kind": "object", "member_names": "clean", "member_name_characters_max": 5,
+        "member_pattern": "[A-Za-z][A-Za-z0-9_]*", "members_reserved": ["_*", "ga_*", "gtag.*", "id"],
+        "members_max": 2, "too_long": "cut"}"#;
+    let reserved = r#"{"kind": "object", "members_reserved": ["ga_*"]}"#;
+    check(&[
+        (clean, "$.properties.address", Ok(Some(r#"{"city": "Ulm", "geo": {"lat": 48.40}}"#))),
+        (clean, r#"{"a b": 1, "größer": 2}"#, Ok(Some(r#"{"a_b":1,"gr__e":2}"#))),
+        // Of those that come to have one name the first counts.
+        (clean, r#"{"a-b": 1, "a_b": 2, "c": 3}"#, Ok(Some(r#"{"a_b":1,"c":3}"#))),
+        (
+            clean,
+            r#"{"1st": 1, "注文": 2, "_x": 3, "ga_x": 4, "ga x": 5, "gtag.": 6, "id": 7}"#,
+            Ok(Some("{}")),
+        ),
+        // Those that are left out are not counted.
+        (clean, r#"{"1": 1, "a": 1.0, "b": 2, "c": 3}"#, Ok(Some(r#"{"a":1.0,"b":2}"#))),
+        (reserved, r#"{"ga_x": 1, "ga x": 2}"#, Ok(Some(r#"{"ga x":2}"#))),
+    ]);
+}
+
+#[test]
+fn members_are_left_out_wherever_they_lie() {
+    let rules = r#"{"kind": "object", "members_left_out": ["*email*", "first_name"]}"#;
+    check(&[
+        (rules, "$.properties.address", Ok(Some(r#"{"city": "Ulm", "geo": {"lat": 48.40}}"#))),
+        (rules, "$.traits", Ok(Some("{}"))),
+        (
+            rules,
+            r#"{"a": 1, "userEmail": "x", "First Name": "x", "names": 2}"#,
+            Ok(Some(r#"{"a":1,"names":2}"#)),
+        ),
+        (
+            rules,
+            r#"{"a": {"b": [{"EMAIL": "x", "c": 1}, 2]}, "d": {"e": 1.0}}"#,
+            Ok(Some(r#"{"a":{"b":[{"c":1},2]},"d":{"e":1.0}}"#)),
+        ),
+    ]);
+    let deep = format!(r#"{{"a":{}1{}}}"#, r#"{"b":"#.repeat(70), "}".repeat(70));
+    let action = json!({"fields": [
+        {"name": "f", "kind": "object", "members_left_out": ["email"], "default": {"@path": "$"}},
+    ]});
+    let compiled = compile(&action, &json!({}), &json!({})).unwrap_or_else(|error| panic!("{error}"));
+    let failure = compiled.payload(&Root::new(&deep)).expect_err("it is too deep to be searched");
+    assert_eq!(failure.reason, Reason::InvalidField);
+    assert!(failure.text.contains("has a member with more than 64 levels"), "{}", failure.text);
+}
+
+#[test]
+fn however_deep_an_event_is_nothing_breaks() {
+    let filled = |directive: Json, levels: usize| {
+        let event = format!(r#"{{"e":{}1{}}}"#, r#"{"b":["#.repeat(levels / 2), "]}".repeat(levels / 2));
+        let action = json!({"fields": [{"name": "f", "kind": "any", "default": directive}]});
+        let compiled = compile(&action, &json!({}), &json!({})).unwrap_or_else(|error| panic!("{error}"));
+        compiled
+            .payload(&Root::new(&event))
+            .map(|body| String::from_utf8(body).expect("JSON is text").len() > 2)
+    };
+    let flatten = json!({"@flatten": {"value": {"@path": "$.e"}, "separator": "."}});
+    let found = json!({"@path": "$.e[*]"});
+    let searched = json!({"@path": "$.e..b"});
+    let rendered = json!({"@template": "{{#if e.b}}{{lookup e 'b'}}{{/if}}"});
+    let whole = json!({"@path": "$.e"});
+    for directive in [&flatten, &found, &searched, &rendered, &whole] {
+        assert_eq!(filled(directive.clone(), 64), Ok(true), "{directive}");
+    }
+    for levels in [66, 100_000] {
+        let failure = filled(flatten.clone(), levels).expect_err("it is too deep to be flattened");
+        assert_eq!(failure.reason, Reason::InvalidField);
+        assert!(failure.text.contains("has more than 64 levels"), "{}", failure.text);
+        for directive in [&found, &searched] {
+            assert_eq!(
+                filled(directive.clone(), levels),
+                Ok(false),
+                "{directive} of {levels}: nothing is found"
+            );
+        }
+        for directive in [&rendered, &whole] {
+            assert_eq!(filled(directive.clone(), levels), Ok(true), "{directive} of {levels}");
+        }
+    }
 }
 
 #[test]

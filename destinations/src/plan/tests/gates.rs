@@ -21,7 +21,15 @@ fn gates_stand_in_their_order_and_say_what_left_something_out() {
     };
     check(&config, &activation, Filtered, "settings: event is not sent");
     config.settings.clear();
-    check(&config, &activation, FilteredByConsent, "consent: nothing was said about it");
+    check(
+        &config,
+        &activation,
+        FilteredByConsent,
+        "consent: not known: the activation is from before a destination named a category",
+    );
+    let mut silent = activation.clone();
+    silent.header.carried.consent = Some(BTreeMap::new());
+    check(&config, &silent, FilteredByConsent, "consent: nothing was said about it");
     let mut granted = activation.clone();
     granted.header.carried.consent = Some([("ads".into(), true)].into());
     check(&config, &granted, FilteredByIntegrations, "integrations: the event leaves this destination out");
@@ -45,6 +53,30 @@ fn only_clients_events_say_where_they_go_but_consent_is_about_everything() {
     assert_eq!(left_out(&config, &told).map(|(outcome, _)| outcome), Some(FilteredByConsent));
     told.header.carried.consent = Some([("ads".into(), true)].into());
     assert_eq!(left_out(&config, &told), None);
+}
+
+#[test]
+fn what_a_profile_had_said_is_not_known_of_old_activations_of_one() {
+    let event = r#"{"type":"track","event":"Seen"}"#;
+    // (what it shows, whether there is a profile, what is carried, passes where missing consent is open)
+    let cases: [(&str, bool, Option<&[(&str, bool)]>, bool); 5] = [
+        ("old", true, None, false),
+        ("nothing was ever said", true, Some(&[]), true),
+        ("another category was named then", true, Some(&[("other", true)]), false),
+        ("it was refused", true, Some(&[("ads", false)]), false),
+        ("nobody's", false, None, true),
+    ];
+    for (name, is_somebodys, carried, want) in cases {
+        let mut activation = activation(event);
+        activation.header.profile = activation.header.profile.filter(|_| is_somebodys);
+        activation.header.carried.consent =
+            carried.map(|said| said.iter().map(|(name, granted)| ((*name).into(), *granted)).collect());
+        let mut config = config();
+        config.consent = ConsentRule { categories: ["ads".to_owned()].into(), missing: MissingConsent::Open };
+        assert_eq!(left_out(&config, &activation).is_none(), want, "{name}");
+        config.consent.missing = MissingConsent::Closed;
+        assert!(left_out(&config, &activation).is_some(), "{name}");
+    }
 }
 
 /// Which categories the destinations of the table need: `ads` by `facebook` and `google`, `analytics` by `amplitude`, nothing
@@ -81,7 +113,8 @@ fn delivered(
     if !integrations.is_empty() {
         event["integrations"] = serde_json::from_str(integrations).expect("JSON");
     }
-    let activation = activation(&event.to_string());
+    let mut activation = activation(&event.to_string());
+    activation.header.carried.consent = Some(BTreeMap::new());
     let (mut taken, mut outcomes) = (Vec::new(), Vec::new());
     for destination in ["facebook", "google", "amplitude", "plain"] {
         let mut config = config();
@@ -200,6 +233,7 @@ proptest! {
             carried.map(|carried| carried.into_iter().map(|(name, granted)| (name.into(), granted)).collect());
         let without = left_out(&config(), &activation);
         let mut with = config();
+        let needs_something = !needed.is_empty();
         with.consent = ConsentRule { categories: needed, missing };
         let with = left_out(&with, &activation);
         prop_assert!(without.is_none() || with.is_some());
@@ -208,9 +242,14 @@ proptest! {
         let all = integrations.as_ref().and_then(|said| said.get("All")).copied();
         let named = integrations.as_ref().and_then(|said| said.get("mine").or(said.get("Sample"))).copied();
         prop_assert_eq!(by_integrations, named.or(all) == Some(false));
-        let is_unsaid = said.is_none() && activation.header.carried.consent.is_none();
+        let carried = activation.header.carried.consent.as_ref();
+        let is_unsaid = said.is_none() && carried.is_some_and(BTreeMap::is_empty);
         if is_unsaid && missing == MissingConsent::Open {
             prop_assert!(!is_by_consent);
+        }
+        // What can't be told is not sent.
+        if needs_something && said.is_none() && carried.is_none() {
+            prop_assert!(is_by_consent);
         }
     }
 }

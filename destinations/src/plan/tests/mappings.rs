@@ -39,12 +39,13 @@ fn every_mapping_that_takes_an_event_does_something() {
     let id = delivery_id(KEY, Position::at(7), 0, &MessageId::parse("m").expect("an id"));
     let ids: Vec<_> = made.iter().map(|(mapping, id, _)| (*mapping, id.clone())).collect();
     assert_eq!(ids, [(1, id.clone()), (3, format!("{id}.3")), (900_000, format!("{id}.900000"))]);
+    let shared = id.clone();
     let order = |id: &str, mapping: u32| {
-        json!({
-            "total": 12.5, "plan": "pro",
-            "delivery":
-                {"id": id, "kind": "event", "received_at": "1970-01-01T00:00:01.000Z", "mapping": mapping},
-        })
+        let delivery = json!({
+            "id": id, "shared_id": shared, "kind": "event", "received_at": "1970-01-01T00:00:01.000Z",
+            "mapping": mapping,
+        });
+        json!({"total": 12.5, "plan": "pro", "delivery": delivery})
     };
     assert_eq!(made[0].2, order(&id, 1));
     assert_eq!(made[1].2, order(&format!("{id}.3"), 3));

@@ -58,8 +58,13 @@ proptest! {
                 prop_assert_eq!(one, said.get(&(key, start)).copied());
             }
         }
+        let mut books = store.books();
         for ((key, activation), outcome) in said.iter().step_by(7) {
             prop_assert_eq!(store.outcome_of(*key, *activation).expect("readable"), Some(*outcome));
+            for activation in [*activation, activation + 40] {
+                let (_, told) = books.of(*key, activation).expect("readable");
+                prop_assert_eq!(told, said.get(&(*key, activation)).copied());
+            }
         }
     }
 }
@@ -82,7 +87,40 @@ fn what_is_said_in_one_batch_is_in_order() {
 }
 
 #[test]
-fn a_month_of_it_is_kept() {
+fn books_tell_what_is_stored_now() {
+    let directory = directory();
+    let store = open(&directory);
+    let mut books = store.books();
+    let (state, said) = books.of(KEY, 7).expect("readable");
+    assert_eq!((state, said), (None, None));
+    for (taken, outcome) in (1..).zip([Outcome::DeadLetter, Outcome::Delivered]) {
+        let mut commit = commit_at(KEY, moment(TODAY, 0));
+        commit.state.totals.taken = taken;
+        commit.endings = vec![Ending { activation: 7, outcome }];
+        write(&store, commit);
+        // More blocks than are held.
+        for block in (0..100).rev() {
+            let (state, said) = books.of(KEY, block * 4_096 + 7).expect("readable");
+            let want = (block == 0).then_some(outcome);
+            assert_eq!((state.map(|state| state.totals.taken), said), (Some(taken), want), "block {block}");
+        }
+    }
+}
+
+#[test]
+fn days_are_kept_as_long_as_attempts_at_least() {
+    let directory = directory();
+    let db = Database::builder(directory.path()).worker_threads(2).open().expect("a database");
+    let store = Store::open(db, 14, 3, 64 << 10).expect("a store");
+    assert_eq!(store.outcomes_told_from(moment(TODAY, 5)), TODAY - 14);
+    let mut commit = commit_at(KEY, moment(TODAY + 2, 0));
+    commit.endings = vec![Ending { activation: 1, outcome: Outcome::Skipped }];
+    write(&store, commit);
+    assert_eq!(store.outcomes_told_from(moment(TODAY, 5)), TODAY - 12, "what is written knows the day");
+}
+
+#[test]
+fn it_is_kept_for_as_many_days_as_was_said() {
     let directory = directory();
     let store = open(&directory);
     for (day, activation) in [(0, 1), (1, 2), (31, 3)] {

@@ -1,15 +1,15 @@
 //! What an answer over HTTP means for each delivery of the request. Pure.
 //!
 //! Vendors' words may hold personal data, so they stay in what is remembered of the answer: texts of failures are made of
-//! statuses and of the definition's own words.
+//! statuses and of the definition's own words. Bodies that lie in too many levels are not looked into: whoever answers can
+//! make them as deep as they like.
 
 use crate::connect::InboundResponse;
 use crate::definition::{ItemsSpec, ResponseRule, ResponseSpec, RuleVerdict, SettingsError, Statuses};
 use crate::exchange::Verdict;
 use crate::failure::{Failure, Reason};
-use crate::mapping::{Path, Root, Value};
+use crate::mapping::{DEPTH_MAX, Path, Root, Value, json_depth};
 use memchr::memmem;
-use serde_json::Value as Json;
 use serde_json::value::RawValue;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -72,6 +72,9 @@ impl Judge {
     /// What the answer means for each of these deliveries, by their ids and in their order.
     pub(super) fn verdicts(&self, response: &InboundResponse, ids: &[&str]) -> Vec<Verdict> {
         let answer = Answer::new(response);
+        if self.is_unreadable(&answer) {
+            return vec![unreadable(response); ids.len()];
+        }
         match (self.rule(&answer), &self.items) {
             (Some(rule), Some(items)) if rule.spec.verdict == RuleVerdict::Items => {
                 items.verdicts(&answer, ids)
@@ -82,7 +85,11 @@ impl Judge {
 
     /// What the answer means for a request that carries no deliveries.
     pub(super) fn verdict(&self, response: &InboundResponse) -> Verdict {
-        of_rule(response, self.rule(&Answer::new(response)))
+        let answer = Answer::new(response);
+        if self.is_unreadable(&answer) {
+            return unreadable(response);
+        }
+        of_rule(response, self.rule(&answer))
     }
 
     /// What the vendor says in words: bounded, but with whatever secrets and personal data it holds.
@@ -93,35 +100,79 @@ impl Judge {
         whole.or_else(|| self.items.as_ref()?.message(&answer))
     }
 
+    /// Whether answers say of each delivery what became of it.
+    pub(super) fn has_items(&self) -> bool {
+        self.items.is_some()
+    }
+
     fn rule(&self, answer: &Answer<'_>) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.fits(answer))
+    }
+
+    /// Whether a success is one only by what stands in its body, and that did not come whole or can't be looked into: what
+    /// is missing may say that it was none.
+    fn is_unreadable(&self, answer: &Answer<'_>) -> bool {
+        let status = answer.response.status;
+        let deciding = self.rules.iter().find(|rule| rule.is_about(status));
+        is_success(status) && deciding.is_some_and(Rule::looks_at_bodies) && !answer.is_readable()
     }
 }
 
 /// An answer; its body is looked into once, and only if a rule asks for it.
 struct Answer<'a> {
     response: &'a InboundResponse,
-    json: OnceCell<Option<&'a str>>,
+    body: OnceCell<Body<'a>>,
+}
+
+/// What a body is.
+#[derive(Clone, Copy)]
+enum Body<'a> {
+    Json(&'a str),
+    /// JSON in too many levels.
+    TooDeep,
+    Other,
 }
 
 impl<'a> Answer<'a> {
     fn new(response: &'a InboundResponse) -> Self {
-        Self { response, json: OnceCell::new() }
+        Self { response, body: OnceCell::new() }
     }
 
-    /// The body, if it is JSON.
-    fn json(&self) -> Option<&'a str> {
-        *self.json.get_or_init(|| {
-            let text = std::str::from_utf8(&self.response.body).ok()?;
-            serde_json::from_str::<&RawValue>(text).ok().map(RawValue::get)
+    fn body(&self) -> Body<'a> {
+        *self.body.get_or_init(|| {
+            let Ok(text) = std::str::from_utf8(&self.response.body) else { return Body::Other };
+            match json_depth(text) {
+                Some(depth) if depth > DEPTH_MAX => Body::TooDeep,
+                Some(_) => Body::Json(text.trim_ascii()),
+                None => Body::Other,
+            }
         })
+    }
+
+    /// The body, if it is JSON that can be looked into.
+    fn json(&self) -> Option<&'a str> {
+        match self.body() {
+            Body::Json(text) => Some(text),
+            Body::TooDeep | Body::Other => None,
+        }
+    }
+
+    fn is_readable(&self) -> bool {
+        self.response.is_whole && !matches!(self.body(), Body::TooDeep)
     }
 }
 
 impl Rule {
+    fn is_about(&self, status: u16) -> bool {
+        self.spec.status.as_ref().is_none_or(|statuses| names(statuses, status))
+    }
+
+    fn looks_at_bodies(&self) -> bool {
+        self.spec.body.is_some() || self.spec.verdict == RuleVerdict::Items
+    }
+
     fn fits(&self, answer: &Answer<'_>) -> bool {
-        let status = answer.response.status;
-        if self.spec.status.as_ref().is_some_and(|statuses| !names(statuses, status)) {
+        if !self.is_about(answer.response.status) {
             return false;
         }
         let Some(test) = &self.spec.body else { return true };
@@ -130,11 +181,10 @@ impl Rule {
         }
         let (Some(path), Some(json)) = (&self.path, answer.json()) else { return false };
         let root = Root::new(json);
-        let found = path.first(&root).map(|value| value.to_serde());
-        match (found, &test.equals) {
+        match (path.first(&root), &test.equals) {
             (None, _) => false,
-            (Some(found), Some(wanted)) => found == *wanted,
-            (Some(found), None) => is_something(&found),
+            (Some(found), Some(wanted)) => found.to_serde() == *wanted,
+            (Some(found), None) => found.is_something(),
         }
     }
 }
@@ -161,21 +211,17 @@ impl Items {
         let Some(list) = self.list(answer) else {
             let text =
                 format!("answered {}, without the list of results that it should have", response.status);
-            let failure =
-                Failure { status: Some(response.status), ..Failure::new(Reason::UnreadableAnswer, text) };
-            return vec![Verdict::Retry { failure, after: response.retry_after }; ids.len()];
+            return vec![unreadable_because(response, text); ids.len()];
         };
-        let results: Vec<Json> = list.iter().filter_map(|result| serde_json::from_str(result).ok()).collect();
         let missing = || self.of_missing(response);
         let Some(id) = &self.id else {
-            let of = |result: &Json| self.of_result(response, result);
-            return (0..ids.len()).map(|at| results.get(at).and_then(of).unwrap_or_else(missing)).collect();
+            let of = |result: &String| self.of_result(response, result);
+            return (0..ids.len()).map(|at| list.get(at).map_or_else(missing, of)).collect();
         };
         let mut by_id: BTreeMap<String, Verdict> = BTreeMap::new();
-        for result in &results {
-            let named = words(id, &Root::of(Value::from_json(result)));
-            if let (Some(named), Some(verdict)) = (named, self.of_result(response, result)) {
-                by_id.entry(named).or_insert(verdict);
+        for result in &list {
+            if let Some(named) = words(id, &Root::new(result)) {
+                by_id.entry(named).or_insert_with(|| self.of_result(response, result));
             }
         }
         ids.iter().map(|id| by_id.get(*id).cloned().unwrap_or_else(missing)).collect()
@@ -190,24 +236,28 @@ impl Items {
         Some(results.into_iter().map(|result| result.get().to_owned()).collect())
     }
 
-    /// `None` if the result has no status.
-    fn of_result(&self, response: &InboundResponse, result: &Json) -> Option<Verdict> {
-        let root = Root::of(Value::from_json(result));
-        let status = self.status.first(&root)?.to_serde();
-        match status.as_bool() {
-            Some(true) => return Some(Verdict::Delivered),
+    /// What a result says, which is JSON text.
+    fn of_result(&self, response: &InboundResponse, result: &str) -> Verdict {
+        let root = Root::new(result);
+        let status = self.status.first(&root);
+        match status.as_ref().and_then(Value::as_bool) {
+            Some(true) => return Verdict::Delivered,
             Some(false) => {
                 let text = format!("answered {}, but took this delivery not", response.status);
-                return Some(Verdict::Rejected(in_body(response.status, text)));
+                return Verdict::Rejected(in_body(response.status, text));
             }
             None => {}
         }
-        let number = status.as_u64().or_else(|| status.as_str()?.parse().ok());
-        let status = number.and_then(|number| u16::try_from(number).ok())?;
-        Some(of_status(status, response.retry_after, |answered| {
+        let number = status.as_ref().and_then(|status| status.text()?.parse::<u16>().ok());
+        let Some(status) = number.filter(|status| (100..=599).contains(status)) else {
+            let text =
+                format!("answered {}, with a result for this delivery that can't be read", response.status);
+            return unreadable_because(response, text);
+        };
+        of_status(status, response.retry_after, |answered| {
             let text = format!("answered {}, with {status} for this delivery", response.status);
             Failure { text, outage: false, ..answered }
-        }))
+        })
     }
 
     fn of_missing(&self, response: &InboundResponse) -> Verdict {
@@ -248,7 +298,7 @@ fn of_status(status: u16, after: Option<Duration>, worded: impl Fn(Failure) -> F
 fn of_rule(response: &InboundResponse, rule: Option<&Rule>) -> Verdict {
     let (status, after) = (response.status, response.retry_after);
     let Some(rule) = rule else { return of_status(status, after, |failure| failure) };
-    let is_success = (200..=299).contains(&status);
+    let is_success = is_success(status);
     let text = match &rule.spec.text {
         Some(words) => format!("answered {status}: {words}"),
         None => format!("answered {status}"),
@@ -282,15 +332,19 @@ fn words(path: &Path, root: &Root<'_>) -> Option<String> {
     Some(text.chars().take(MESSAGE_CHARACTERS_MAX).collect()).filter(|text: &String| !text.is_empty())
 }
 
-/// Neither null nor false nor empty.
-fn is_something(value: &Json) -> bool {
-    match value {
-        Json::Null | Json::Bool(false) => false,
-        Json::Bool(true) | Json::Number(_) => true,
-        Json::String(text) => !text.is_empty(),
-        Json::Array(list) => !list.is_empty(),
-        Json::Object(members) => !members.is_empty(),
-    }
+/// Taken or not, it can't be told.
+fn unreadable(response: &InboundResponse) -> Verdict {
+    let why = if response.is_whole { "lies in too many levels" } else { "did not come whole" };
+    unreadable_because(response, format!("answered {}, with a body that {why}", response.status))
+}
+
+fn unreadable_because(response: &InboundResponse, text: String) -> Verdict {
+    let failure = Failure { status: Some(response.status), ..Failure::new(Reason::UnreadableAnswer, text) };
+    Verdict::Retry { failure, after: response.retry_after }
+}
+
+fn is_success(status: u16) -> bool {
+    (200..=299).contains(&status)
 }
 
 fn is_well_formed(statuses: &Statuses) -> bool {

@@ -31,6 +31,15 @@ const ANSWER_BYTES_SHOWN: usize = 2048;
 /// Bytes of the body of a test call, or of a deletion, that are shown.
 const CALL_BYTES_SHOWN: usize = 16 << 10;
 
+/// What an answer may have for each delivery of a request, where it says of each what became of it.
+const ANSWER_BYTES_PER_DELIVERY: usize = 512;
+
+/// What an answer may have at most on that account.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of the hash in the id of a request that carries several deliveries.
+const BATCH_HASH_BYTES: usize = 16;
+
 /// A configured destination that is reached over HTTP.
 pub(crate) struct Http {
     alone: Form,
@@ -94,7 +103,7 @@ impl Http {
     pub(crate) fn request(&self, payloads: &[Payload], at: Timestamp) -> Result<OutboundRequest, Failure> {
         let first = payloads.first().map(|payload| payload.id.as_str()).unwrap_or_default();
         let is_alone = payloads.len() == 1 && !self.always_together;
-        let id = if is_alone { Cow::Borrowed(first) } else { Cow::Owned(format!("batch_{first}")) };
+        let id = if is_alone { Cow::Borrowed(first) } else { Cow::Owned(batch_id(payloads)) };
         self.made(self.form(payloads), Subject::Payloads(payloads), &id, at)
     }
 
@@ -115,7 +124,7 @@ impl Http {
         id: &str,
         at: Timestamp,
     ) -> Result<OutboundRequest, Failure> {
-        let mut request = form.request(&root(&self.settings, subject, at)?)?;
+        let mut request = form.request(&root(&self.settings, subject, id, at)?)?;
         self.authentication.apply(&mut request, id, at)?;
         Ok(request)
     }
@@ -125,6 +134,12 @@ impl Http {
         let own = payloads.first().and_then(|payload| self.of_actions.get(payload.action)?.as_ref());
         let together = self.together.as_ref().filter(|_| self.always_together || payloads.len() > 1);
         own.or(together).unwrap_or(&self.alone)
+    }
+
+    /// How much of an answer to so many deliveries is read.
+    fn answer_bytes(&self, judge: &Judge, deliveries: usize) -> usize {
+        let wanted = if judge.has_items() { deliveries.saturating_mul(ANSWER_BYTES_PER_DELIVERY) } else { 0 };
+        self.response_bytes.max(wanted.min(ANSWER_BYTES_MAX))
     }
 
     /// What is shown of a request.
@@ -148,21 +163,27 @@ impl Http {
         }
     }
 
-    /// Sends a request, with a token if it needs one. A token that is refused is fetched anew, once.
+    /// Sends a request, with a token if it needs one, and reads so much of the answer. A token that is refused is fetched
+    /// anew, once.
     ///
     /// # Errors
     /// What it means that there is no answer.
-    async fn answer(&self, request: OutboundRequest, at: Timestamp) -> Result<Answered<'_>, Verdict> {
+    async fn answer(
+        &self,
+        request: OutboundRequest,
+        answer_bytes: usize,
+        at: Timestamp,
+    ) -> Result<Answered<'_>, Verdict> {
         let Some(oauth) = &self.authentication.oauth else {
-            let response = self.exchange(request, at).await?;
+            let response = self.exchange(request, answer_bytes, at).await?;
             return Ok(Answered { response, masker: Cow::Borrowed(&self.masker) });
         };
-        let (response, token) = self.exchange_with_token(oauth, request.clone(), at).await?;
+        let (response, token) = self.exchange_with_token(oauth, request.clone(), answer_bytes, at).await?;
         if response.status != 401 {
             return Ok(Answered { response, masker: Cow::Owned(token.hide(&self.masker)) });
         }
         oauth.throw_away(&token).await;
-        let (response, token) = self.exchange_with_token(oauth, request, at).await?;
+        let (response, token) = self.exchange_with_token(oauth, request, answer_bytes, at).await?;
         Ok(Answered { response, masker: Cow::Owned(token.hide(&self.masker)) })
     }
 
@@ -170,15 +191,21 @@ impl Http {
         &self,
         oauth: &Oauth,
         mut request: OutboundRequest,
+        answer_bytes: usize,
         at: Timestamp,
     ) -> Result<(InboundResponse, Token), Verdict> {
         let token = oauth.token(at).await?;
         request.set_header("authorization", token.header.clone());
-        Ok((self.exchange(request, at).await?, token))
+        Ok((self.exchange(request, answer_bytes, at).await?, token))
     }
 
-    async fn exchange(&self, request: OutboundRequest, at: Timestamp) -> Result<InboundResponse, Verdict> {
-        let sent = self.outbound.send(request, self.timeout, self.response_bytes, at).await;
+    async fn exchange(
+        &self,
+        request: OutboundRequest,
+        answer_bytes: usize,
+        at: Timestamp,
+    ) -> Result<InboundResponse, Verdict> {
+        let sent = self.outbound.send(request, self.timeout, answer_bytes, at).await;
         sent.map_err(|failure| {
             if failure.reason == Reason::InvalidRequest {
                 Verdict::Rejected(failure)
@@ -194,7 +221,7 @@ impl Http {
             Err(failure) => return Exchange::unanswered(&Verdict::Rejected(failure), payloads.len()),
         };
         let judge = &self.form(payloads).judge;
-        match self.answer(request, at).await {
+        match self.answer(request, self.answer_bytes(judge, payloads.len()), at).await {
             Ok(answered) => {
                 let ids: Vec<&str> = payloads.iter().map(|payload| payload.id.as_str()).collect();
                 let verdicts = judge.verdicts(&answered.response, &ids);
@@ -213,7 +240,7 @@ impl Http {
             }
         };
         let shown = self.record(&request, CALL_BYTES_SHOWN);
-        match self.answer(request, at).await {
+        match self.answer(request, self.response_bytes, at).await {
             Ok(answered) => {
                 let verdict = form.judge.verdict(&answered.response);
                 Called { request: shown, response: Some(answered.record(&form.judge)), verdict }
@@ -269,6 +296,16 @@ impl Answered<'_> {
         body += &self.masker.body(&response.body, ANSWER_BYTES_SHOWN.saturating_sub(body.len()));
         ResponseRecord { status: Some(response.status), body }
     }
+}
+
+/// What a request with these payloads is called: the same name on every attempt with the same ones, and with others another.
+fn batch_id(payloads: &[Payload]) -> String {
+    let mut hash = blake3::Hasher::new();
+    for payload in payloads {
+        hash.update(payload.id.as_bytes());
+        hash.update(b"\n");
+    }
+    format!("batch_{}", hex::encode(&hash.finalize().as_bytes()[..BATCH_HASH_BYTES]))
 }
 
 /// A mask in the place of what shows who the sender is; in which way it does is no secret.

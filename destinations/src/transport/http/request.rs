@@ -142,18 +142,27 @@ impl Form {
 }
 
 /// What the directives of a request begin at: the object that is described in `definition/http.rs`. `settings` is their
-/// JSON text, defaults filled in.
+/// JSON text, defaults filled in, and `id` the request's own.
 ///
 /// # Errors
 /// A payload is no text.
-pub(super) fn root<'a>(settings: &'a str, subject: Subject<'a>, at: Timestamp) -> Result<Root<'a>, Failure> {
+pub(super) fn root<'a>(
+    settings: &'a str,
+    subject: Subject<'a>,
+    id: &'a str,
+    at: Timestamp,
+) -> Result<Root<'a>, Failure> {
     let micros = at.as_micros();
     let at = vec![
         ("seconds".into(), number(micros.div_euclid(1_000_000))),
         ("micros".into(), number(micros)),
         ("text".into(), Value::Text(at.to_string().into())),
     ];
-    let mut members = vec![("settings".into(), Value::Raw(settings)), ("at".into(), Value::Object(at))];
+    let mut members = vec![
+        ("settings".into(), Value::Raw(settings)),
+        ("id".into(), Value::Text(id.into())),
+        ("at".into(), Value::Object(at)),
+    ];
     let (mut bodies, mut ids, mut items) = (Vec::new(), Vec::new(), Vec::new());
     match subject {
         Subject::Payloads(payloads) => {

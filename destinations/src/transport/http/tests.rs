@@ -144,14 +144,19 @@ fn payloads_share_a_request_where_they_may() {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let cases = [
         (json!({"url": url, "secret": secret}), &one[..], "1", "msg_a"),
-        (json!({"url": url, "secret": secret}), &two[..], together, "batch_msg_a"),
+        (json!({"url": url, "secret": secret}), &two[..], together, "batch_f1dd30228fe3ec33729bc5b6cad87d4c"),
         (
             json!({"url": url, "secret": secret, "per_request": 9}),
             &one[..],
             r#"{"deliveries":[{"event":1}]}"#,
-            "batch_msg_a",
+            "batch_a28e1997dcc3c584c90a6b880e13aa59",
         ),
-        (json!({"url": url, "secret": secret, "per_request": 9}), &two[..], together, "batch_msg_a"),
+        (
+            json!({"url": url, "secret": secret, "per_request": 9}),
+            &two[..],
+            together,
+            "batch_f1dd30228fe3ec33729bc5b6cad87d4c",
+        ),
     ];
     for (settings, payloads, body, id) in cases {
         let request =
@@ -307,6 +312,28 @@ async fn deliveries_are_sent_and_answers_remembered() {
         );
         assert_eq!(seen[0].header("content-type"), "application/json");
     }
+}
+
+#[tokio::test]
+async fn answers_about_many_deliveries_may_be_long() {
+    let mut results: Vec<Json> = (0..200).map(|_| json!({"s": 200, "why": "x".repeat(400)})).collect();
+    results[199]["s"] = 400.into();
+    let body = Json::Array(results);
+    let receiver = Receiver::start(move |_| Answer::json(207, &body));
+    let http = http(service(json!([])), json!({"url": receiver.url("")}), Addresses::Any);
+    let payloads: Vec<Payload> = (0..200).map(|at| payload(&format!("msg_{at}"), "{}")).collect();
+    let exchange = http.send(&payloads, Timestamp::default()).await;
+    let taken = exchange.verdicts.iter().filter(|verdict| **verdict == Verdict::Delivered).count();
+    assert_eq!(
+        (taken, short(&exchange.verdicts[199])),
+        (199, "rejected: answered 207, with 400 for this delivery".to_owned())
+    );
+    // Of an answer to a few of them so much is not read, and what is missing might say that they were not taken.
+    let exchange = http.send(&payloads[..2], Timestamp::default()).await;
+    assert_eq!(
+        exchange.verdicts.iter().map(short).collect::<Vec<_>>(),
+        ["retry: answered 207, with a body that did not come whole"; 2]
+    );
 }
 
 #[tokio::test]

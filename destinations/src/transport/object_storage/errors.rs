@@ -1,5 +1,7 @@
 //! What the storage's answers mean. Errors are XML with a code in it, see
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>.
+//!
+//! A file is like the other, so no answer rejects the deliveries in it: what does not pass by itself pauses the destination.
 
 use super::connector::Answer;
 use crate::connect::InboundResponse;
@@ -22,8 +24,6 @@ enum Then {
     Retry,
     /// The settings have to change, or something at the storage.
     Pause,
-    /// They are given up.
-    Refuse,
 }
 
 struct Known {
@@ -82,7 +82,7 @@ static CODES: [Known; 20] = [
     known("BadDigest", Reason::DataRefused, Then::Retry, "the file arrived damaged"),
     known("IncompleteBody", Reason::DataRefused, Then::Retry, "the file did not arrive whole"),
     known("XAmzContentSHA256Mismatch", Reason::DataRefused, Then::Retry, "the file arrived damaged"),
-    known("EntityTooLarge", Reason::TooLarge, Then::Refuse, "the file is too large: lower events_per_file"),
+    known("EntityTooLarge", Reason::TooLarge, Then::Pause, "the file is too large: lower events_per_file"),
 ];
 
 /// What an answer means for what was asked.
@@ -90,7 +90,7 @@ pub(super) fn verdict(asked: Asked, answer: &Answer) -> Verdict {
     match answer {
         Ok(answer) if (200..300).contains(&answer.status) => Verdict::Delivered,
         Ok(answer) => refusal(asked, answer),
-        Err(failure) if failure.reason == Reason::InvalidRequest => Verdict::Rejected(failure.clone()),
+        Err(failure) if failure.reason == Reason::InvalidRequest => Verdict::Credentials(failure.clone()),
         Err(failure) => Verdict::Retry { failure: failure.clone(), after: None },
     }
 }
@@ -113,7 +113,6 @@ fn refusal(asked: Asked, answer: &InboundResponse) -> Verdict {
     match then {
         Then::Retry => Verdict::Retry { failure, after: answer.retry_after },
         Then::Pause => Verdict::Credentials(failure),
-        Then::Refuse => Verdict::Rejected(failure),
     }
 }
 
@@ -127,8 +126,9 @@ fn of_status(status: u16) -> (Reason, Then, &'static str) {
         404 | 405 | 410 => (reason, Then::Pause, CHECK_BUCKET),
         408 | 425 | 429 => (reason, Then::Retry, "it takes no more for now"),
         500..=599 => (reason, Then::Retry, "the storage has a problem"),
-        400 | 422 => (Reason::DataRefused, Then::Refuse, "it does not take the file; its answer says why"),
-        _ => (reason, Then::Refuse, "its answer says why"),
+        413 => (reason, Then::Pause, "the file is too large: lower events_per_file"),
+        400 | 422 => (Reason::DataRefused, Then::Pause, "it does not take the file; its answer says why"),
+        _ => (reason, Then::Pause, "its answer says why"),
     }
 }
 
@@ -137,7 +137,8 @@ fn code(body: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(body).ok()?;
     let (_, rest) = text.split_once("<Code>")?;
     let (code, _) = rest.split_once("</Code>")?;
-    let good = !code.is_empty() && code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_of_code = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.';
+    let good = !code.is_empty() && code.len() <= 64 && code.bytes().all(is_of_code);
     good.then_some(code)
 }
 
@@ -150,7 +151,7 @@ mod tests {
         let body = format!(
             "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>no</Message><RequestId>1</RequestId></Error>"
         );
-        Ok(InboundResponse { status, retry_after, body: body.into() })
+        Ok(InboundResponse { status, retry_after, body: body.into(), is_whole: true })
     }
 
     /// The verdict in short: what becomes of the delivery, why, and whether the storage seems to be out.
@@ -184,9 +185,11 @@ mod tests {
             (500, "InternalError", ("retry", Some(Reason::ServerError), true)),
             (400, "RequestTimeout", ("retry", Some(Reason::Timeout), false)),
             (400, "BadDigest", ("retry", Some(Reason::DataRefused), false)),
-            (400, "EntityTooLarge", ("rejected", Some(Reason::TooLarge), false)),
-            (400, "InvalidArgument", ("rejected", Some(Reason::DataRefused), false)),
-            (418, "", ("rejected", Some(Reason::UnexpectedStatus), false)),
+            (400, "EntityTooLarge", ("paused", Some(Reason::TooLarge), false)),
+            (413, "", ("paused", Some(Reason::TooLarge), false)),
+            (400, "InvalidArgument", ("paused", Some(Reason::DataRefused), false)),
+            (400, "KMS.DisabledException", ("paused", Some(Reason::DataRefused), false)),
+            (418, "", ("paused", Some(Reason::UnexpectedStatus), false)),
         ];
         for (status, code, want) in cases {
             assert_eq!(short(&verdict(Asked::Put, &answer(status, code, None))), want, "{status} {code}");
@@ -198,7 +201,7 @@ mod tests {
         let timeout = Err(Failure::outage(Reason::Timeout, "no answer in time"));
         assert_eq!(short(&verdict(Asked::Put, &timeout)), ("retry", Some(Reason::Timeout), true));
         let request = Err(Failure::new(Reason::InvalidRequest, "no"));
-        assert_eq!(short(&verdict(Asked::Put, &request)), ("rejected", Some(Reason::InvalidRequest), false));
+        assert_eq!(short(&verdict(Asked::Put, &request)), ("paused", Some(Reason::InvalidRequest), false));
     }
 
     #[test]
@@ -215,6 +218,8 @@ mod tests {
             Verdict::Credentials(failure) => failure.text,
             Verdict::Delivered | Verdict::Retry { .. } | Verdict::Rejected(_) => panic!("it pauses"),
         };
+        let disabled = text(Asked::Put, answer(400, "KMS.DisabledException", None));
+        assert!(disabled.starts_with("the storage answered 400 KMS.DisabledException: "), "{disabled}");
         let missing = text(Asked::Put, answer(404, "NoSuchBucket", None));
         assert_eq!(missing, format!("the storage answered 404 NoSuchBucket: {CHECK_BUCKET}"));
         let put = text(Asked::Put, answer(403, ACCESS_DENIED, None));
@@ -225,6 +230,7 @@ mod tests {
             status: 403,
             retry_after: None,
             body: "<h1>No</h1><Code>a b</Code>".into(),
+            is_whole: true,
         });
         assert_eq!(text(Asked::Put, page), format!("the storage answered 403: {CHECK_CREDENTIALS}"));
     }

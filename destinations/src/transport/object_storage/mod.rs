@@ -27,7 +27,7 @@ use crate::exchange::{Exchange, Payload, RequestRecord, ResponseRecord, Verdict}
 use crate::failure::{Failure, Reason};
 use futures_util::future::BoxFuture;
 use memchr::memmem;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
 use object_store::{Attribute, Attributes, ObjectStore, PutOptions, RetryConfig};
@@ -69,6 +69,8 @@ impl ObjectStorage {
             // With "virtual hosting" the endpoint is taken for the bucket's URL as it stands, which it is here.
             .with_endpoint(&settings.bucket_url)
             .with_virtual_hosted_style_request(true)
+            // Buckets with object lock take no file without one.
+            .with_checksum_algorithm(Checksum::SHA256)
             // The engine decides when to try again.
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
             .with_http_connector(connector);
@@ -107,9 +109,10 @@ impl ObjectStorage {
         note.answer()
     }
 
-    async fn write(&self, payloads: &[Payload], at: Timestamp) -> Result<Exchange, Failure> {
-        let path = self.path(payloads)?;
-        let mut file = self.encode(payloads).await?;
+    async fn write(&self, payloads: &[Payload], at: Timestamp) -> Result<Exchange, Verdict> {
+        // The next file would fare no better, so nothing is given up.
+        let path = self.path(payloads).map_err(Verdict::Credentials)?;
+        let mut file = self.encode(payloads).await.map_err(Verdict::Credentials)?;
         let refused = std::mem::take(&mut file.refused);
         let (response, common) = if refused.len() == payloads.len() {
             (None, Verdict::Delivered)
@@ -188,8 +191,7 @@ impl Transport for ObjectStorage {
     fn send<'a>(&'a self, payloads: &'a [Payload], at: Timestamp) -> BoxFuture<'a, Exchange> {
         Box::pin(async move {
             let written = self.write(payloads, at).await;
-            let refused = |failure| Exchange::unanswered(&Verdict::Rejected(failure), payloads.len());
-            written.unwrap_or_else(refused)
+            written.unwrap_or_else(|verdict| Exchange::unanswered(&verdict, payloads.len()))
         })
     }
 

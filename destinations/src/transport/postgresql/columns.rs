@@ -28,15 +28,15 @@ pub(super) enum ColumnType {
 /// Why a value can't be stored in a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Misfit {
-    /// The column has another type.
+    /// The column has another type, which PostgreSQL could not change.
     Type,
     /// A number has too many digits.
     Number,
     /// A text holds what PostgreSQL can't: NUL, or half of a surrogate pair.
     Text,
-    /// The table has as many columns as it may.
+    /// The table has as many columns as it may, or PostgreSQL would not make this one.
     Column,
-    /// The schema has as many tables as it may.
+    /// The schema has as many tables as it may, or PostgreSQL would not make this one.
     Table,
     /// Another value of the row has the same column.
     Name,
@@ -53,8 +53,8 @@ impl Misfit {
             Self::Type => "the column has another type",
             Self::Number => "the number has too many digits",
             Self::Text => "the text holds a character that PostgreSQL can't store",
-            Self::Column => "the table has as many columns as it may have",
-            Self::Table => "the schema has as many tables as it may have",
+            Self::Column => "the table has as many columns as it may have, or PostgreSQL refused this one",
+            Self::Table => "the schema has as many tables as it may have, or PostgreSQL refused this one",
             Self::Name => "another value of the row has a name that becomes the same column",
             Self::Refused => "PostgreSQL refused the value for this column",
             Self::More => "more values of the row were discarded than are kept",

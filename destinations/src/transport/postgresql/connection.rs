@@ -22,6 +22,10 @@ const LOCK_SHARE: u32 = 5;
 /// Of how many.
 const SHARES: u32 = 10;
 
+/// How long PostgreSQL may write a table anew to make a column wider, if that is not more than a quarter of the time for
+/// a whole exchange: nobody else can use the table meanwhile.
+const WIDENING_TIME: Duration = Duration::from_secs(5);
+
 /// How connections are made, and those that are idle.
 pub(super) struct Connections {
     outbound: Arc<Outbound>,
@@ -30,6 +34,7 @@ pub(super) struct Connections {
     config: tokio_postgres::Config,
     tls: Option<MakeRustlsConnect>,
     begin: String,
+    begin_widening: String,
     idle: Mutex<Vec<Session>>,
 }
 
@@ -65,15 +70,19 @@ impl Connections {
         use tokio_postgres::config::SslMode;
         config.application_name("tributary");
         config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
-        let share = |share: u32| (timeout * share / SHARES).as_millis().max(1);
-        let statement = share(STATEMENT_SHARE);
-        // For this transaction only, so that a pooler between us and the database may hand out one connection to many.
-        let begin = format!(
-            "BEGIN; SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {}; \
-             SET LOCAL idle_in_transaction_session_timeout = {statement}; SET LOCAL client_min_messages = warning",
-            share(LOCK_SHARE),
-        );
-        Self { outbound, host: host.to_owned(), port, config, tls, begin, idle: Mutex::default() }
+        let begin = begin_text(timeout * STATEMENT_SHARE / SHARES, timeout * LOCK_SHARE / SHARES);
+        let widening = WIDENING_TIME.min(timeout / 4);
+        let begin_widening = begin_text(widening, widening * STATEMENT_SHARE / SHARES);
+        Self {
+            outbound,
+            host: host.to_owned(),
+            port,
+            config,
+            tls,
+            begin,
+            begin_widening,
+            idle: Mutex::default(),
+        }
     }
 
     /// A connection: an idle one, or a new one.
@@ -122,6 +131,14 @@ impl Connections {
         session.client.batch_execute(&self.begin).await
     }
 
+    /// Begins a transaction that makes a column wider.
+    ///
+    /// # Errors
+    /// What PostgreSQL said.
+    pub(super) async fn begin_widening(&self, session: &Session) -> Result<(), Error> {
+        session.client.batch_execute(&self.begin_widening).await
+    }
+
     async fn connect(&self) -> Result<Session, Verdict> {
         let encryption = if self.tls.is_some() { Encryption::Tls } else { Encryption::None };
         let stream = self.outbound.stream(&self.host, self.port, encryption).await;
@@ -144,4 +161,14 @@ impl Connections {
         };
         Ok(Session { client, catalog: Catalog::new(), is_new: true, is_busy: true, task })
     }
+}
+
+/// How a transaction begins whose statements have so much time, and so much for locks. The limits are of this transaction
+/// only, so that a pooler between us and the database may hand out one connection to many.
+fn begin_text(statement: Duration, lock: Duration) -> String {
+    let (statement, lock) = (statement.as_millis().max(1), lock.as_millis().max(1));
+    format!(
+        "BEGIN; SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock}; \
+         SET LOCAL idle_in_transaction_session_timeout = {statement}; SET LOCAL client_min_messages = warning"
+    )
 }

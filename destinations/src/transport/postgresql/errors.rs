@@ -5,6 +5,7 @@
 use crate::exchange::Verdict;
 use crate::failure::{Failure, Reason};
 use std::error::Error as _;
+use std::time::Duration;
 use tokio_postgres::Error;
 use tokio_postgres::error::DbError;
 
@@ -21,6 +22,39 @@ pub(super) enum Remedy {
     None,
 }
 
+/// For how long a change of a table that PostgreSQL refused is not asked for again.
+pub(super) const REFUSED_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// The same where others had locked the table.
+const LOCKED_FOR: Duration = Duration::from_secs(60);
+
+/// What PostgreSQL said, and of which table.
+pub(super) struct Trouble {
+    pub(super) error: Error,
+    table: Option<String>,
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self { error, table: None }
+    }
+}
+
+impl Trouble {
+    /// About that table.
+    pub(super) fn of(table: &str, error: Error) -> Self {
+        Self { error, table: Some(table.to_owned()) }
+    }
+
+    /// What it means for the rows that it is about.
+    pub(super) fn verdict(&self) -> Verdict {
+        match self.error.as_db_error() {
+            Some(refused) => refusal(refused, self.table.as_deref()),
+            None => broken(&self.error),
+        }
+    }
+}
+
 /// What may help.
 pub(super) fn remedy(error: &Error) -> Remedy {
     let Some(refused) = error.as_db_error() else { return Remedy::Reconnect };
@@ -30,16 +64,50 @@ pub(super) fn remedy(error: &Error) -> Remedy {
         (_, "42P01" | "42703" | "3F000" | "42804" | "42P07" | "42701" | "42P06") => Remedy::ReadSchema,
         // Two that make the same at the same time can also meet in a catalog's index.
         ("23", _) if refused.schema() == Some("pg_catalog") => Remedy::ReadSchema,
-        ("22" | "23" | "54", _) => Remedy::EachRow,
+        ("22" | "23" | "44" | "54" | "P0", _) => Remedy::EachRow,
         ("08", _) | (_, "57P01" | "57P02" | "57P03") => Remedy::Reconnect,
         _ => Remedy::None,
     }
 }
 
-/// What an error means for the rows that it is about.
+/// Whether a change of a table is refused whoever asks and however often: a view needs the column as it is, the table
+/// has no room for another, it belongs to a type.
+pub(super) fn is_refused_change(error: &Error) -> bool {
+    let Some(code) = error.as_db_error().map(|refused| refused.code().code()) else { return false };
+    match (class(code), code) {
+        // A name that all tables have for themselves, a default that no other type can have: unlike with others of their
+        // kind, reading again won't help.
+        (_, "42701" | "42804") => true,
+        (_, "42501") => false,
+        ("0A" | "22" | "23" | "2B" | "42" | "54", _) => remedy(error) != Remedy::ReadSchema,
+        _ => false,
+    }
+}
+
+/// What a column that could not be made wider means for later attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NotWidened {
+    /// For how long it is left as it is.
+    pub(super) span: Duration,
+    /// The table's other columns are left as they are, too: it is too large for the time or the room that there is, or
+    /// others have locked it.
+    pub(super) whole_table: bool,
+}
+
+/// Why a column could not be made wider; `None` where the error says nothing about that.
+pub(super) fn not_widened(error: &Error) -> Option<NotWidened> {
+    let code = error.as_db_error().map(|refused| refused.code().code())?;
+    match code {
+        "55P03" => Some(NotWidened { span: LOCKED_FOR, whole_table: true }),
+        "57014" | "53100" | "53200" | "53400" => Some(NotWidened { span: REFUSED_FOR, whole_table: true }),
+        _ => is_refused_change(error).then_some(NotWidened { span: REFUSED_FOR, whole_table: false }),
+    }
+}
+
+/// What an error means that is about no table.
 pub(super) fn verdict(error: &Error) -> Verdict {
     match error.as_db_error() {
-        Some(refused) => refusal(refused),
+        Some(refused) => refusal(refused, None),
         None => broken(error),
     }
 }
@@ -64,9 +132,13 @@ fn class(code: &str) -> &str {
     code.get(..2).unwrap_or_default()
 }
 
-fn refusal(refused: &DbError) -> Verdict {
+fn refusal(refused: &DbError, table: Option<&str>) -> Verdict {
     let code = refused.code().code();
     let text = words(refused);
+    if let (Some(table), Some(advice)) = (table, advice(code)) {
+        let text = format!("the table {table}: {text}; {advice}");
+        return Verdict::Credentials(Failure::new(Reason::DataRefused, text));
+    }
     let again = |failure| Verdict::Retry { failure, after: None };
     match (class(code), code) {
         ("28", _) => Verdict::Credentials(Failure::new(Reason::Unauthorized, text)),
@@ -82,6 +154,24 @@ fn refusal(refused: &DbError) -> Verdict {
         }
         // No room, too many connections, a transaction that lost against another, trouble of its own.
         _ => again(Failure::new(Reason::ServerError, text)),
+    }
+}
+
+/// What to do about a table that takes no row at all, whatever is in it.
+fn advice(code: &str) -> Option<&'static str> {
+    match code {
+        "42P10" => Some(
+            "make it a table with a primary key or a unique index of exactly the key's columns, or let the \
+             mapping name another table or key",
+        ),
+        "42809" | "55000" => {
+            Some("it is not a table that takes rows; rename it, or let the mapping name another table")
+        }
+        "428C9" => Some(
+            "PostgreSQL fills that column itself (GENERATED ALWAYS); make it a common column, or leave it out of \
+             the mapping",
+        ),
+        _ => None,
     }
 }
 

@@ -12,16 +12,17 @@
 //! found again by its key, so a repeated one changes nothing; with `newest_by`, an older one changes nothing either
 //! (`insert`).
 //!
-//! A value that does not fit its column fails no row: it goes to the table `discards`, with the row's delivery id, table,
-//! column, the value as text, the reason and the row's time. A row that PostgreSQL refuses fails alone: the batch is
-//! stored again in halves, down to that row.
+//! A value that does not fit its column, or whose column PostgreSQL would not make or change, fails no row: it goes to the
+//! table `discards`, with the row's delivery id, table, column, the value as text, the reason and the row's time. A row
+//! that PostgreSQL refuses fails alone: the batch is stored again in halves, down to that row. A table that takes no row at
+//! all pauses the destination.
 //!
 //! Guarantees: either all rows of a batch that are not refused are stored, or none; a delivery is reported as taken only
 //! after the commit. Values are parameters, never part of a statement. An exchange has one deadline; a connection on which
 //! one broke off is not used again.
 //!
 //! Limits: [`schema::COLUMNS_MAX`] columns a table, [`schema::TABLES_MAX`] tables a schema, names of
-//! [`names::NAME_BYTES_MAX`] bytes, keys of 800 bytes, 100 discarded values a row.
+//! [`names::NAME_BYTES_MAX`] bytes, keys of 800 bytes, objects 64 deep, 100 discarded values a row.
 
 mod calls;
 mod columns;
@@ -29,6 +30,7 @@ mod connection;
 mod errors;
 mod insert;
 mod names;
+mod refusals;
 mod rows;
 mod schema;
 mod settings;
@@ -40,6 +42,7 @@ use crate::exchange::{Exchange, Payload, RequestRecord, ResponseRecord, Verdict}
 use crate::failure::{Failure, Reason};
 use connection::Connections;
 use futures_util::future::BoxFuture;
+use refusals::Refusals;
 use rows::{Entry, Names};
 use settings::Settings;
 use std::time::Duration;
@@ -52,6 +55,7 @@ pub(super) struct Postgresql {
     /// Where it is, for people: without user and password.
     target: String,
     connections: Connections,
+    refusals: Refusals,
     timeout: Duration,
     response_bytes: usize,
 }
@@ -79,6 +83,7 @@ impl Postgresql {
             schema: settings.schema,
             target: settings.target,
             connections,
+            refusals: Refusals::default(),
             timeout: parts.timeout,
             response_bytes: parts.response_bytes,
         })
@@ -148,13 +153,10 @@ impl Postgresql {
         }
     }
 
-    async fn call(&self, statements: String, work: impl Future<Output = Result<String, Verdict>>) -> Called {
+    /// What a call beside deliveries did.
+    fn called(&self, statements: String, response: String, verdict: Verdict) -> Called {
         let body_bytes = statements.len();
         let request = self.request(statements, body_bytes);
-        let (response, verdict) = match self.in_time(work).await {
-            Ok(text) => (text, Verdict::Delivered),
-            Err(verdict) => (errors::text(&verdict), verdict),
-        };
         Called { request, response: Some(self.response(response)), verdict }
     }
 }
@@ -182,11 +184,11 @@ impl Transport for Postgresql {
     }
 
     fn test(&self, _: Timestamp) -> Option<BoxFuture<'_, Called>> {
-        Some(Box::pin(self.call(self.test_statements(), self.try_out())))
+        Some(Box::pin(self.try_settings()))
     }
 
     fn delete<'a>(&'a self, person: &'a Person, _: Timestamp) -> Option<BoxFuture<'a, Called>> {
-        Some(Box::pin(self.call(self.deletion_statements(person), self.delete_rows(person))))
+        Some(Box::pin(self.delete_person(person)))
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Each test has a schema of its own, so that they don't meet.
 
+mod tables;
+
 use super::tests::{at, database, payload};
 use super::*;
 use serde_json::{Value, json};
@@ -278,7 +280,8 @@ async fn a_test_leaves_nothing_behind() {
         assert_eq!(called.verdict, Verdict::Delivered, "{:?}", called.response);
         let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 't_test'";
         assert_eq!(ask(&database, schemas).await, [schema_is_there]);
-        assert_eq!(ask(&database, "SELECT to_regclass('t_test.tributary_test')").await, ["NULL"]);
+        let table = r#"SELECT to_regclass('t_test."tributary test"')"#;
+        assert_eq!(ask(&database, table).await, ["NULL"]);
         ask(&database, "CREATE SCHEMA IF NOT EXISTS t_test").await;
     }
 }
@@ -318,19 +321,37 @@ async fn a_person_is_deleted_from_every_table() {
     stored(&database, &rows).await;
     stored(&database, &[user("u1", "10:00:00", &json!({"plan": "pro"})), user("u3", "10:00:00", &json!({}))])
         .await;
+    let email = |id: &str, email: &str| {
+        let row = json!({"id": id, "user_id": "u5", "context": {"traits": {"email": email}}});
+        payload(id, "pages", &json!({"table": "pages", "key": "id", "row": row}))
+    };
+    stored(&database, &[email("msg_4", " None@Example.com"), email("msg_5", "one@example.com")]).await;
     let ids = |values: &[&str]| values.iter().map(ToString::to_string).collect::<Vec<_>>();
     let person = Person::from([
         ("user_id".into(), ids(&["u1", "u'x"])),
         ("anonymous_id".into(), ids(&["a1"])),
         ("email".into(), ids(&["none@example.com"])),
     ]);
+    // What can't be deleted from one table stays there alone, and another call goes on with it.
+    let holder = connected("t_delete", json!({}), PATIENCE).connections.take().await.expect("a connection");
+    holder.client.batch_execute("BEGIN; LOCK TABLE t_delete.pages").await.expect("a lock");
+    let hasty = connected("t_delete", json!({}), Duration::from_secs(2));
+    let called = hasty.delete(&person, at()).expect("it can delete").await;
+    let Verdict::Retry { failure, .. } = &called.verdict else { panic!("{:?}", called.verdict) };
+    assert_eq!(failure.reason, Reason::Timeout);
+    let response = called.response.expect("it says what it did").body;
+    let response: Value = serde_json::from_str(&response).expect("JSON");
+    assert_eq!(response["deleted"], json!({"discards": 1, "tracks": 2, "users": 1}));
+    assert!(response["failed"]["pages"].is_string(), "{response}");
+    holder.client.batch_execute("COMMIT").await.expect("the lock is given back");
     let called = database.delete(&person, at()).expect("it can delete").await;
     assert_eq!(called.verdict, Verdict::Delivered);
     let response = called.response.expect("it says what it did").body;
     let response: Value = serde_json::from_str(&response).expect("JSON");
-    assert_eq!(response, json!({"deleted": {"discards": 1, "tracks": 2, "users": 1}}));
+    assert_eq!(response, json!({"deleted": {"discards": 0, "pages": 1, "tracks": 0, "users": 0}}));
     assert!(!called.request.body.contains("a1") && called.request.body.contains("anonymous_id"));
     assert_eq!(ask(&database, "SELECT id FROM t_delete.tracks").await, ["msg_3"]);
     assert_eq!(ask(&database, "SELECT row_id FROM t_delete.discards").await, ["msg_3"]);
     assert_eq!(ask(&database, "SELECT user_id FROM t_delete.users").await, ["u3"]);
+    assert_eq!(ask(&database, "SELECT id FROM t_delete.pages").await, ["msg_5"]);
 }

@@ -48,6 +48,9 @@ const DISCARDS_PER_ROW: usize = 100;
 /// The longest discarded value that is kept, in bytes; longer ones are cut.
 const DISCARD_BYTES_MAX: usize = 10_000;
 
+/// How deep objects are taken apart. What lies deeper is stored as JSON.
+const DEPTH_MAX: usize = 64;
+
 /// A payload as a row. Not to be shown: it holds personal data.
 pub(super) struct Entry {
     /// Which of the payloads it is.
@@ -140,14 +143,14 @@ pub(super) fn read(names: &Names, place: usize, payload: &Payload) -> Result<Ent
     let newest_by = columns("newest_by")?.into_iter().next();
     let mut cells = Cells::default();
     let row = members.object("row").ok_or_else(|| missing("row"))?;
-    for (path, value) in leaves("", &row) {
+    for (path, value) in leaves("", &row, DEPTH_MAX) {
         let column = identifier(&path);
         cells.add(column, value);
     }
     let spread = members.object("spread").unwrap_or_default();
     for (prefix, value) in spread.iter() {
         let Ok(object) = Members::parse(value.get()) else { continue };
-        for (path, value) in leaves("", &object) {
+        for (path, value) in leaves("", &object, DEPTH_MAX) {
             let mut column = identifier(&path);
             if names.is_reserved(payload.action, &column) || cells.of_row(&column) {
                 column = identifier(&format!("{prefix}_{path}"));
@@ -306,8 +309,9 @@ impl Cells {
     }
 }
 
-/// What is in an object and in the objects within it, by path. Of a name that occurs twice the last value counts.
-fn leaves<'a>(prefix: &str, object: &Members<'a>) -> Vec<(String, &'a RawValue)> {
+/// What is in an object and in the objects within it, so many deep, by path. Of a name that occurs twice the last value
+/// counts.
+fn leaves<'a>(prefix: &str, object: &Members<'a>, depth: usize) -> Vec<(String, &'a RawValue)> {
     let mut found = Vec::with_capacity(object.len());
     let mut last: BTreeMap<&str, usize> = BTreeMap::new();
     for (place, (name, _)) in object.iter().enumerate() {
@@ -318,9 +322,10 @@ fn leaves<'a>(prefix: &str, object: &Members<'a>) -> Vec<(String, &'a RawValue)>
             continue;
         }
         let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}_{name}") };
-        let inner = value.get().starts_with('{').then(|| Members::parse(value.get()).ok()).flatten();
+        let is_object = depth > 1 && value.get().starts_with('{');
+        let inner = is_object.then(|| Members::parse(value.get()).ok()).flatten();
         match inner {
-            Some(inner) => found.extend(leaves(&path, &inner)),
+            Some(inner) => found.extend(leaves(&path, &inner, depth - 1)),
             None => found.push((path, value)),
         }
     }

@@ -2,13 +2,19 @@
 //!
 //! What is there is read once for each table and connection. Whatever is missing is made within the transaction that
 //! stores the rows, by one at a time: a lock is held to its end, and what is there is read again under it. Nothing is ever
-//! dropped. A `bigint` column that meets other numbers becomes `numeric`; no other type is changed.
+//! dropped. A `bigint` column that meets other numbers becomes `numeric`; no other type is changed. That happens before
+//! the transaction (`widen`), as PostgreSQL writes the whole table anew for it.
+//!
+//! What PostgreSQL refuses to change is taken back alone and not asked for again for a while (`refusals`); the values that
+//! needed it have no place.
 
 use super::columns::{ColumnType, Misfit};
+use super::errors;
 use super::names::{qualified, quoted};
+use super::refusals::Refusals;
 use super::rows::{DISCARDS, Entry, fixed_type};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::time::Instant;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error};
 
@@ -31,7 +37,7 @@ pub(super) type Catalog = BTreeMap<String, Shape>;
 pub(super) type Entries<'a> = BTreeMap<&'a str, Vec<&'a Entry>>;
 
 /// What has to change about a table.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Changes {
     /// The table has to be made, with these columns as its key.
     pub(super) key: Option<Vec<String>>,
@@ -75,6 +81,31 @@ impl Changes {
         *self == Self::default()
     }
 
+    /// Without what was refused lately.
+    fn without(mut self, table: &str, refusals: &Refusals, now: Instant) -> Self {
+        if self.key.is_some() {
+            return if refusals.has(table, "", now) { Self::default() } else { self };
+        }
+        self.add.retain(|(column, _)| !refusals.has(table, column, now));
+        self.widen.retain(|column| !refusals.has(table, column, now));
+        self
+    }
+
+    /// Each alone, if there are several.
+    fn parted(&self) -> Vec<Self> {
+        if self.key.is_some() || self.add.len() + self.widen.len() < 2 {
+            return Vec::new();
+        }
+        let add = self.add.iter().map(|column| Self { add: vec![column.clone()], ..Self::default() });
+        let widen = self.widen.iter().map(|column| Self::widening(column));
+        add.chain(widen).collect()
+    }
+
+    /// That a column becomes `numeric`.
+    pub(super) fn widening(column: &str) -> Self {
+        Self { widen: BTreeSet::from([column.to_owned()]), ..Self::default() }
+    }
+
     /// The table as it is afterwards.
     pub(super) fn applied(&self, shape: Option<&Shape>) -> Shape {
         let mut shape = shape.cloned().unwrap_or_default();
@@ -105,22 +136,52 @@ fn column(name: &str, kind: &ColumnType) -> String {
     format!("{} {}", quoted(name), kind.sql())
 }
 
-/// Makes sure that what these rows need is there, as far as limits let it: a table that is not in the catalog afterwards
-/// could not be made. The caller's transaction has begun; if it does not come to its end, the catalog is void.
+/// Reads the columns of those tables that the catalog does not have.
 ///
 /// # Errors
 /// What PostgreSQL said.
-pub(super) async fn ensure(
+pub(super) async fn know(
     client: &Client,
     schema: &str,
     catalog: &mut Catalog,
     tables: &Entries<'_>,
 ) -> Result<(), Error> {
     let unknown: Vec<&str> = tables.keys().copied().filter(|table| !catalog.contains_key(*table)).collect();
-    load(client, schema, catalog, &unknown).await?;
+    load(client, schema, catalog, &unknown).await
+}
+
+/// The columns of tables that are known which have to become `numeric` for these rows.
+pub(super) fn widenings(
+    catalog: &Catalog,
+    tables: &Entries<'_>,
+    refusals: &Refusals,
+) -> Vec<(String, BTreeSet<String>)> {
+    let now = Instant::now();
+    let of = |(table, entries): (&&str, &Vec<&Entry>)| {
+        let changes = changes(Some(catalog.get(*table)?), entries).without(table, refusals, now);
+        (!changes.widen.is_empty()).then(|| ((*table).to_owned(), changes.widen))
+    };
+    tables.iter().filter_map(of).collect()
+}
+
+/// Makes sure that what these rows need is there, as far as limits and PostgreSQL let it: a table that is not in the
+/// catalog afterwards could not be made. The caller's transaction has begun; if it does not come to its end, the catalog
+/// is void.
+///
+/// # Errors
+/// What PostgreSQL said.
+pub(super) async fn ensure(
+    client: &Client,
+    schema: &str,
+    refusals: &Refusals,
+    catalog: &mut Catalog,
+    tables: &Entries<'_>,
+) -> Result<(), Error> {
+    know(client, schema, catalog, tables).await?;
+    let now = Instant::now();
     let pending = |catalog: &Catalog| -> Vec<(String, Changes)> {
         let changed = |(table, entries): (&&str, &Vec<&Entry>)| {
-            let changes = changes(catalog.get(*table), entries);
+            let changes = changes(catalog.get(*table), entries).without(table, refusals, now);
             (!changes.is_empty()).then(|| ((*table).to_owned(), changes))
         };
         tables.iter().filter_map(changed).collect()
@@ -133,19 +194,64 @@ pub(super) async fn ensure(
     let names: Vec<&str> = wanted.iter().map(|(table, _)| table.as_str()).collect();
     load(client, schema, catalog, &names).await?;
     let mut room = TABLES_MAX - tables_there(client, schema).await?;
-    let mut statements = String::new();
-    for (table, changes) in pending(catalog) {
-        if changes.key.is_some() && table != DISCARDS {
-            if room <= 0 {
-                continue;
-            }
-            room -= 1;
-        }
-        writeln!(statements, "{}", changes.statement(schema, &table))
-            .expect("writing to a String cannot fail");
+    let mut all = pending(catalog);
+    all.retain(|(table, changes)| {
+        let needs_room = changes.key.is_some() && table != DISCARDS;
+        room -= i64::from(needs_room);
+        !needs_room || room >= 0
+    });
+    if !all.is_empty() {
+        make(client, schema, refusals, all).await?;
     }
-    client.batch_execute(&statements).await?;
     load(client, schema, catalog, &names).await
+}
+
+/// Makes changes, at least one. What is refused is taken back and parted, until the refused ones stand alone; those are
+/// remembered.
+async fn make(
+    client: &Client,
+    schema: &str,
+    refusals: &Refusals,
+    all: Vec<(String, Changes)>,
+) -> Result<(), Error> {
+    let mut parts = vec![all];
+    // What was put last is done first.
+    while let Some(part) = parts.pop() {
+        let statements: String =
+            part.iter().map(|(table, changes)| changes.statement(schema, table)).collect();
+        let made = format!("SAVEPOINT change; {statements} RELEASE SAVEPOINT change");
+        let Err(error) = client.batch_execute(&made).await else { continue };
+        if !errors::is_refused_change(&error) {
+            return Err(error);
+        }
+        client.batch_execute("ROLLBACK TO SAVEPOINT change; RELEASE SAVEPOINT change").await?;
+        match part.as_slice() {
+            [(table, changes)] => {
+                let smaller = changes.parted();
+                if smaller.is_empty() {
+                    if table == DISCARDS {
+                        // Then there would be no place at all.
+                        return Err(error);
+                    }
+                    refuse(refusals, table, changes);
+                }
+                parts.extend(smaller.into_iter().rev().map(|one| vec![(table.clone(), one)]));
+            }
+            several => parts.extend(several.iter().rev().map(|one| vec![one.clone()])),
+        }
+    }
+    Ok(())
+}
+
+fn refuse(refusals: &Refusals, table: &str, changes: &Changes) {
+    let now = Instant::now();
+    if changes.key.is_some() {
+        refusals.add(table, "", now, errors::REFUSED_FOR);
+        return;
+    }
+    for column in changes.add.iter().map(|(column, _)| column).chain(&changes.widen) {
+        refusals.add(table, column, now, errors::REFUSED_FOR);
+    }
 }
 
 /// The statement by which one waits for another that makes tables of that schema.
@@ -166,7 +272,7 @@ async fn load(client: &Client, schema: &str, catalog: &mut Catalog, tables: &[&s
              FROM pg_catalog.pg_attribute a \
              JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             WHERE n.nspname::text = $1 AND c.relname::text = ANY($2) AND c.relkind IN ('r', 'p', 'f', 'v') \
+             WHERE n.nspname::text = $1 AND c.relname::text = ANY($2) AND c.relkind IN ('r', 'p', 'f', 'v', 'm') \
              AND a.attnum > 0 AND NOT a.attisdropped",
             &[(&schema, Type::TEXT), (&tables, Type::TEXT_ARRAY)],
         )

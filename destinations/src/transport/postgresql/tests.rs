@@ -194,6 +194,15 @@ fn payloads_become_rows() {
 }
 
 #[test]
+fn what_lies_too_deep_stays_json() {
+    for (depth, want) in [(63, "1"), (64, r#"{"a":1}"#)] {
+        let row = format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+        let entry = good(&format!(r#"{{"table":"t","key":"k","row":{{"k":"x","deep":{row}}}}}"#));
+        assert_eq!(entry.cells[1].1, want, "{depth}");
+    }
+}
+
+#[test]
 fn tables_of_events_keep_off_the_definitions_own() {
     let cases = [
         ("events", "Users", "event_users"),

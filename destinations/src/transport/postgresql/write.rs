@@ -3,14 +3,15 @@
 use super::Postgresql;
 use super::columns::Misfit;
 use super::connection::Session;
-use super::errors::{self, Remedy};
+use super::errors::{self, NotWidened, Remedy, Trouble};
 use super::insert::{Discards, Row, folded, put, statements};
 use super::rows::{Discard, Entry};
-use super::schema::{Catalog, Entries, Shape, changes, ensure};
+use super::schema::{Catalog, Changes, Entries, Shape, changes, ensure, know, widenings};
 use crate::exchange::Verdict;
 use crate::failure::Failure;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::time::Instant;
 use tokio_postgres::{Client, Error};
 
 /// How rows are stored.
@@ -49,18 +50,19 @@ impl Postgresql {
         let mut care = Care::Together;
         let mut tried = Vec::new();
         loop {
-            let error = match self.attempt(&mut session, entries, care).await {
+            let trouble = match self.attempt(&mut session, entries, care).await {
                 Ok(written) => {
                     self.connections.keep(session);
                     return Ok(written);
                 }
-                Err(error) => error,
+                Err(trouble) => trouble,
             };
+            let error = &trouble.error;
             // What was made is taken back, so what is known of it is void.
             session.catalog.clear();
             let is_usable =
                 error.as_db_error().is_some() && session.client.batch_execute("ROLLBACK").await.is_ok();
-            let remedy = errors::remedy(&error);
+            let remedy = errors::remedy(error);
             let may_help = match remedy {
                 Remedy::ReadSchema | Remedy::EachRow => is_usable && !tried.contains(&remedy),
                 Remedy::Reconnect => !session.is_new,
@@ -70,7 +72,7 @@ impl Postgresql {
                 if is_usable {
                     self.connections.keep(session);
                 }
-                return Err(errors::verdict(&error));
+                return Err(trouble.verdict());
             }
             match remedy {
                 Remedy::EachRow => care = Care::Apart,
@@ -81,11 +83,18 @@ impl Postgresql {
         }
     }
 
-    async fn attempt(&self, session: &mut Session, entries: &[Entry], care: Care) -> Result<Written, Error> {
+    async fn attempt(
+        &self,
+        session: &mut Session,
+        entries: &[Entry],
+        care: Care,
+    ) -> Result<Written, Trouble> {
+        let tables = by_table(entries);
+        self.widen(session, &tables).await?;
         self.connections.begin(session).await?;
         let client = &session.client;
         let catalog = &mut session.catalog;
-        let found = self.store(client, catalog, &by_table(entries), care).await?;
+        let found = self.store(client, catalog, &tables, care).await?;
         let mut refused = found.refused;
         let discards = discarded(&found.discards, &refused);
         let beyond = self.store(client, catalog, &by_table(&discards), care).await?;
@@ -96,18 +105,57 @@ impl Postgresql {
         Ok(Written { refused, response })
     }
 
+    /// Makes columns `numeric` where these rows need that, each in a transaction of its own, which has little time. Where
+    /// that is not enough, or PostgreSQL refuses, the column stays as it is.
+    async fn widen(&self, session: &mut Session, tables: &Entries<'_>) -> Result<(), Error> {
+        know(&session.client, &self.schema, &mut session.catalog, tables).await?;
+        for (table, columns) in widenings(&session.catalog, tables, &self.refusals) {
+            let mut left = None;
+            for column in columns {
+                if left.is_none() {
+                    left = self.widen_column(session, &table, &column).await?;
+                }
+                if let Some(NotWidened { span, .. }) = left {
+                    self.refusals.add(&table, &column, Instant::now(), span);
+                }
+                left = left.filter(|left| left.whole_table);
+            }
+        }
+        Ok(())
+    }
+
+    /// Why the column is left as it is, if it could not be changed.
+    async fn widen_column(
+        &self,
+        session: &mut Session,
+        table: &str,
+        column: &str,
+    ) -> Result<Option<NotWidened>, Error> {
+        let change = Changes::widening(column);
+        let statement = format!("{} COMMIT", change.statement(&self.schema, table));
+        self.connections.begin_widening(session).await?;
+        let Err(error) = session.client.batch_execute(&statement).await else {
+            let shape = change.applied(session.catalog.get(table));
+            session.catalog.insert(table.to_owned(), shape);
+            return Ok(None);
+        };
+        let Some(left) = errors::not_widened(&error) else { return Err(error) };
+        session.client.batch_execute("ROLLBACK").await?;
+        Ok(Some(left))
+    }
+
     async fn store<'a>(
         &self,
         client: &Client,
         catalog: &mut Catalog,
         tables: &Entries<'a>,
         care: Care,
-    ) -> Result<Found<'a>, Error> {
+    ) -> Result<Found<'a>, Trouble> {
         let mut found = Found::default();
         if tables.is_empty() {
             return Ok(found);
         }
-        ensure(client, &self.schema, catalog, tables).await?;
+        ensure(client, &self.schema, &self.refusals, catalog, tables).await?;
         for (&table, entries) in tables {
             let Some(shape) = catalog.get(table) else {
                 found.discards.extend(entries.iter().map(|&entry| (entry, entry.as_discard(Misfit::Table))));
@@ -119,7 +167,9 @@ impl Postgresql {
                 *found.stored.entry(table).or_default() += rows.len();
                 match care {
                     Care::Together => {
-                        put(client, &statements(&self.schema, table, shape, &rows), rows.len()).await?;
+                        let made = statements(&self.schema, table, shape, &rows);
+                        let put = put(client, &made, rows.len()).await;
+                        put.map_err(|error| Trouble::of(table, error))?;
                     }
                     Care::Apart => self.store_apart(client, table, shape, rows, &mut found).await?,
                 }
@@ -137,7 +187,7 @@ impl Postgresql {
         shape: &Shape,
         rows: Vec<Row<'a>>,
         found: &mut Found<'a>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Trouble> {
         let mut parts = vec![rows];
         while let Some(mut rows) = parts.pop() {
             client.batch_execute("SAVEPOINT part").await?;
@@ -147,7 +197,7 @@ impl Postgresql {
                     continue;
                 }
                 Err(error) if errors::remedy(&error) == Remedy::EachRow => error,
-                Err(error) => return Err(error),
+                Err(error) => return Err(Trouble::of(table, error)),
             };
             client.batch_execute("ROLLBACK TO SAVEPOINT part; RELEASE SAVEPOINT part").await?;
             if rows.len() > 1 {

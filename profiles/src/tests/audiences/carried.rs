@@ -18,6 +18,7 @@ fn destination(traits: &[&str], audiences: &[&str], categories: &[&str]) -> Dest
         created_version: 1,
         resumed_version: None,
         mappings: None,
+        mapping_numbers: 0,
         filters: Vec::new(),
         consent: ConsentRule { categories: names(categories), ..ConsentRule::default() },
         needs: DestinationNeeds { traits: names(traits), audiences: names(audiences) },
@@ -73,28 +74,82 @@ fn activations_carry_what_destinations_name_as_it_is_with_them() {
     assert_eq!(carried(&mut driver), [Carried::default()]);
 }
 
-#[test]
-fn consent_goes_with_every_activation_of_the_profile() {
+/// A driver with a destination that needs these categories.
+fn needing(categories: &[&str]) -> Driver {
     let mut driver = Driver::new();
     driver.define(vec![repeat()]);
-    name(&mut driver, 2, destination(&[], &[], &["ads", "analytics"]));
-    let consent = |driver: &mut Driver, preferences: Json| {
-        let context = json!({"consent": {"categoryPreferences": preferences}});
-        driver.send(EventKind::Track, json!({"userId": "u1", "event": "Chosen", "context": context}));
-    };
-    driver.send(EventKind::Track, json!({"userId": "u1", "event": "Seen"}));
-    consent(&mut driver, json!({"ads": true, "other": true}));
-    driver.send(EventKind::Track, json!({"userId": "u1", "event": "Seen"}));
-    consent(&mut driver, json!({}));
-    let said: Vec<_> = carried(&mut driver).into_iter().map(|carried| carried.consent).collect();
-    let of = |values: &[(&str, bool)]| {
-        Some(
-            values
-                .iter()
-                .map(|(name, granted)| ((*name).into(), *granted))
-                .collect::<BTreeMap<Box<str>, bool>>(),
-        )
-    };
+    name(&mut driver, 2, destination(&[], &[], categories));
+    driver
+}
+
+/// An event with these ids, and preferences if there are any.
+fn seen(driver: &mut Driver, user: Option<&str>, device: Option<&str>, preferences: Option<Json>) {
+    let consent = preferences.map(|preferences| json!({"categoryPreferences": preferences}));
+    let context = json!({"consent": consent.unwrap_or(json!({}))});
+    let body = json!({"userId": user, "anonymousId": device, "event": "Seen", "context": context});
+    driver.send(EventKind::Track, body);
+}
+
+/// What the events since this was last asked carry of consent.
+fn consent(driver: &mut Driver) -> Vec<Option<BTreeMap<Box<str>, bool>>> {
+    let told = std::mem::take(&mut driver.told).into_iter();
+    let events = told.filter(|told| told.header.kind == ActivationKind::Event);
+    events.map(|told| told.header.carried.consent).collect()
+}
+
+fn of(values: &[(&str, bool)]) -> Option<BTreeMap<Box<str>, bool>> {
+    Some(values.iter().map(|(name, granted)| ((*name).into(), *granted)).collect())
+}
+
+#[test]
+fn consent_goes_with_every_activation_of_the_profile() {
+    let mut driver = needing(&["ads", "analytics"]);
+    let user = Some("u1");
+    seen(&mut driver, user, None, None);
+    seen(&mut driver, user, None, Some(json!({"ads": true, "other": true})));
+    seen(&mut driver, user, None, None);
+    seen(&mut driver, user, None, Some(json!({})));
+    // Who said something, but nothing about a category, did not grant it.
+    let (granted, refused) =
+        (of(&[("ads", true), ("analytics", false)]), of(&[("ads", false), ("analytics", false)]));
+    assert_eq!(consent(&mut driver), [of(&[]), granted.clone(), granted, refused]);
+    seen(&mut driver, Some("u2"), None, Some(json!({"other": true})));
+    seen(&mut driver, Some("u2"), None, None);
     let refused = of(&[("ads", false), ("analytics", false)]);
-    assert_eq!(said, [None, of(&[("ads", true)]), of(&[("ads", true)]), refused]);
+    assert_eq!(consent(&mut driver), [refused.clone(), refused]);
+    seen(&mut driver, None, None, None);
+    assert_eq!(consent(&mut driver), [None], "it has no profile");
+}
+
+#[test]
+fn what_an_event_states_is_overruled_by_other_ids_of_its_profile_only() {
+    let (grant, refusal, nothing) = (json!({"ads": true}), json!({"ads": false}), json!({}));
+    let (user, device, other) = (Some("u1"), Some("d1"), Some("d2"));
+    // (what it shows, events at one time, what the last one carries)
+    let cases = [
+        ("a refusal at the same time", vec![(user, None, Some(&refusal)), (user, None, Some(&grant))], true),
+        ("it names nothing", vec![(user, None, Some(&grant)), (user, None, Some(&nothing))], false),
+        (
+            "a refusal of another device",
+            vec![(None, device, Some(&refusal)), (user, device, None), (user, other, Some(&grant))],
+            false,
+        ),
+        (
+            "a refusal of its own device",
+            vec![(None, device, Some(&refusal)), (user, other, None), (user, device, Some(&grant))],
+            true,
+        ),
+        (
+            "it states nothing",
+            vec![(user, None, Some(&refusal)), (user, None, Some(&grant)), (user, None, None)],
+            false,
+        ),
+    ];
+    for (name, events, want) in cases {
+        let mut driver = needing(&["ads"]);
+        for (user, device, preferences) in events {
+            seen(&mut driver, user, device, preferences.cloned());
+        }
+        assert_eq!(consent(&mut driver).pop().flatten(), of(&[("ads", want)]), "{name}");
+    }
 }

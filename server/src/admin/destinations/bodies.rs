@@ -210,7 +210,6 @@ impl FilterActionBody {
 #[serde(deny_unknown_fields)]
 pub struct ConsentBody {
     /// The categories, all of which have to be granted. With none of them, consent does not matter.
-    #[serde(default)]
     #[schema(example = json!(["advertising"]))]
     pub categories: Vec<String>,
     /// What holds where nothing was ever said: `closed` (nothing is sent, so it is where nothing is said) or `open`.
@@ -225,11 +224,29 @@ impl ConsentBody {
     }
 }
 
+/// A change of what people have to have consented to; what is not given stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConsentPatch {
+    /// All categories, each of which has to be granted.
+    #[schema(example = json!(["advertising"]))]
+    pub categories: Option<Vec<String>>,
+    /// What holds where nothing was ever said: `closed` (nothing is sent) or `open`.
+    #[schema(value_type = Option<String>, example = "closed")]
+    pub missing: Option<MissingConsent>,
+}
+
+impl From<ConsentBody> for ConsentPatch {
+    fn from(body: ConsentBody) -> Self {
+        Self { categories: Some(body.categories), missing: Some(body.missing) }
+    }
+}
+
 /// What is to be done with the events that a trigger takes. Members that are only shown may be sent back.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MappingPut {
-    /// The number of a mapping that is there; one is given where there is none.
+    /// The number of a mapping that is there; where there is none, one is given that no mapping of it ever had.
     pub id: Option<u32>,
     /// A name for people.
     pub name: String,
@@ -310,7 +327,8 @@ pub struct DestinationPatch {
     pub enabled: Option<bool>,
     /// Where it goes on; only with `"enabled": true`. Where nothing is said, it goes on where it was parked.
     pub resume: Option<Resume>,
-    /// Values of settings. Those not given stay, a null removes one, a masked secret keeps its value.
+    /// Values of settings. Those not given stay, a null removes one, a masked secret keeps its value. Where one changes that
+    /// says where requests go, every secret has to be sent anew.
     #[schema(value_type = Option<Object>)]
     pub settings: Option<Map<String, Value>>,
     /// All mappings; `null` for what the definition does by itself.
@@ -320,7 +338,7 @@ pub struct DestinationPatch {
     /// All filters, in their order.
     pub filters: Option<Vec<FilterPut>>,
     /// What people have to have consented to.
-    pub consent: Option<ConsentBody>,
+    pub consent: Option<ConsentPatch>,
 }
 
 /// A destination as it shall be.
@@ -335,7 +353,8 @@ pub struct DestinationPut {
     pub name: String,
     /// On or off; as it is, or on, where nothing is said. Switched on, it goes on where it was parked.
     pub enabled: Option<bool>,
-    /// The values of all its settings. A masked secret keeps its value.
+    /// The values of all its settings. A masked secret keeps its value, unless a setting changes that says where requests
+    /// go: then every secret has to be sent anew.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub settings: Map<String, Value>,

@@ -48,6 +48,8 @@ pub struct SettingView {
     pub required: bool,
     /// Whether its value is sealed at rest and never shown again.
     pub secret: bool,
+    /// Whether it says where requests go: where it changes, every secret has to be sent anew.
+    pub leads: bool,
     /// What it is for.
     pub help: String,
     /// What counts where nothing is given.
@@ -245,6 +247,7 @@ impl SettingView {
             },
             required: setting.required,
             secret: setting.secret,
+            leads: setting.leads,
             help: setting.help.clone(),
             default: setting.default.clone(),
             choices: setting.choices.clone(),
@@ -322,6 +325,7 @@ const fn kind_name(kind: FieldKind) -> &'static str {
 const fn hash_name(hash: Hashing) -> &'static str {
     match hash {
         Hashing::Email => "email",
+        Hashing::GoogleEmail => "google_email",
         Hashing::Phone => "phone",
         Hashing::Name => "name",
         Hashing::Text => "text",

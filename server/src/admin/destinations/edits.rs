@@ -1,15 +1,13 @@
 //! The changes of destinations: functions over the draft of a workspace, used by single routes, by the document, and by
 //! whoever tries a change before it is saved.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value};
 use tributary_destinations::{RawSettings, Spec};
 use tributary_model::workspace::{ConsentRule, Destination, DestinationNeeds};
 use tributary_model::{DestinationId, Timestamp, Workspace, WorkspaceId};
 
 use super::bodies::{
-    ConsentBody, DestinationNew, DestinationPatch, DestinationPut, FilterPut, MappingPut, Resume,
+    ConsentPatch, DestinationNew, DestinationPatch, DestinationPut, FilterPut, MappingPut, Resume,
 };
 use super::{config, rules};
 use crate::admin::edit::{Editor, check_name, check_room, gone, invalid};
@@ -24,7 +22,7 @@ pub(in crate::admin) struct Parts {
     pub(in crate::admin) settings: Option<Map<String, Value>>,
     pub(in crate::admin) mappings: Option<Option<Vec<MappingPut>>>,
     pub(in crate::admin) filters: Option<Vec<FilterPut>>,
-    pub(in crate::admin) consent: Option<ConsentBody>,
+    pub(in crate::admin) consent: Option<ConsentPatch>,
 }
 
 /// A destination as it would be after a change that is not saved.
@@ -88,6 +86,7 @@ impl Editor {
         if found(draft, id)?.definition != definition {
             return Err(invalid("`definition` can't be changed; create another destination"));
         }
+        let consent = consent.map(ConsentPatch::from);
         let parts = Parts { settings: Some(settings), mappings, filters, consent };
         self.change_destination(draft, id, Some(name), parts, Unsent::Dropped)?;
         let destination = found(draft, id)?;
@@ -123,6 +122,7 @@ impl Editor {
             };
             // What no longer works, by no fault of this change, may stay as it is.
             if !is_same(&tried.destination, known) {
+                tried.check_secrets(known)?;
                 changed = self.settled(&draft.workspace, tried, &known.settings)?;
             }
         }
@@ -150,10 +150,12 @@ impl Editor {
             resumed_version: None,
             // No number is taken yet.
             mappings: Some(Vec::new()),
+            mapping_numbers: 0,
             filters: Vec::new(),
             consent: ConsentRule::default(),
             needs: DestinationNeeds::default(),
         };
+        let consent = consent.map(ConsentPatch::from);
         let parts = Parts { settings: Some(settings), mappings: Some(mappings), filters, consent };
         self.over(workspace.id, bare, parts, Unsent::Dropped)
     }
@@ -174,15 +176,17 @@ impl Editor {
         if let Some(sent) = settings {
             destination.settings = settings::merge(spec, &destination.settings, sent, unsent)?;
         }
+        destination.mapping_numbers = largest_number(&destination, spec);
         if let Some(mappings) = mappings {
-            let used = numbers(&destination, spec);
-            destination.mappings = mappings.map(|sent| rules::mappings(sent, &used)).transpose()?;
+            let largest = destination.mapping_numbers;
+            destination.mappings = mappings.map(|sent| rules::mappings(sent, largest)).transpose()?;
+            destination.mapping_numbers = largest_number(&destination, spec);
         }
         if let Some(filters) = filters {
             destination.filters = rules::filters(filters)?;
         }
         if let Some(consent) = consent {
-            destination.consent = rules::consent(consent);
+            rules::consent(consent, &mut destination.consent);
         }
         let place = (workspace, destination.id);
         let raw = settings::opened(&self.sealing, spec, place, &destination.settings)?;
@@ -196,7 +200,7 @@ impl Editor {
         changed: Changed,
         known: &Stored,
     ) -> Result<Destination, Refusal> {
-        let needs = changed.check(workspace)?;
+        let needs = changed.check(workspace, self.allow_private_destinations)?;
         let Changed { destination, spec, .. } = changed;
         let place = (workspace.id, destination.id);
         let stored = settings::sealed(&self.sealing, spec, place, known, destination.settings)?;
@@ -209,9 +213,21 @@ impl Changed {
     ///
     /// # Errors
     /// If it can't: where and why.
-    pub(in crate::admin) fn check(&self, workspace: &Workspace) -> Result<DestinationNeeds, Refusal> {
+    pub(in crate::admin) fn check(
+        &self,
+        workspace: &Workspace,
+        allow_private: bool,
+    ) -> Result<DestinationNeeds, Refusal> {
         let config = config(workspace, &self.destination, self.raw.clone());
-        tributary_destinations::check(&config).map_err(|error| settings::unusable(&error))
+        tributary_destinations::check(&config, allow_private).map_err(|error| settings::unusable(&error))
+    }
+
+    /// Whether secrets stay where they were given for; `known` is the destination before the change.
+    ///
+    /// # Errors
+    /// If requests would go elsewhere with a secret that was not sent anew.
+    pub(in crate::admin) fn check_secrets(&self, known: &Destination) -> Result<(), Refusal> {
+        settings::check_secrets(self.spec, &known.settings, &self.destination.settings)
     }
 }
 
@@ -220,12 +236,14 @@ fn found(draft: &mut Draft, id: DestinationId) -> Result<&mut Destination, Refus
     destinations.find(|destination| destination.id == id).ok_or_else(|| gone(WHAT, id))
 }
 
-/// The numbers that a destination's mappings have. Those of the definition's own are those of its actions, from 1.
-fn numbers(destination: &Destination, spec: &Spec) -> BTreeSet<u32> {
-    match &destination.mappings {
-        Some(mappings) => mappings.iter().map(|mapping| mapping.id).collect(),
-        None => (1..=u32::try_from(spec.actions.len()).unwrap_or(u32::MAX)).collect(),
-    }
+/// The largest number that a destination's mappings ever had. Those of the definition's own are those of its actions,
+/// from 1.
+fn largest_number(destination: &Destination, spec: &Spec) -> u32 {
+    let largest = match &destination.mappings {
+        Some(mappings) => mappings.iter().map(|mapping| mapping.id).max().unwrap_or(0),
+        None => u32::try_from(spec.actions.len()).unwrap_or(u32::MAX),
+    };
+    largest.max(destination.mapping_numbers)
 }
 
 /// Refuses that a change takes away an audience that a destination asks for.

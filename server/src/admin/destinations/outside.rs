@@ -56,6 +56,10 @@ pub trait Destinations: Send + Sync + 'static {
     /// How a destination is doing; `None` as long as that is not known.
     fn status(&self, workspace: WorkspaceId, destination: DestinationId) -> Option<DestinationStatus>;
 
+    /// The share of the activations' retention, from 0 to 1, that is used by what a destination still needs; 0 as long as
+    /// that is not known.
+    fn retention_used(&self, workspace: WorkspaceId, destination: DestinationId) -> f64;
+
     /// Tries an event.
     fn preview(&self, config: DestinationConfig, order: PreviewOrder) -> Trial<PreviewReport>;
 

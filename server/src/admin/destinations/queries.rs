@@ -266,6 +266,9 @@ pub struct FlowView {
     pub lost: BTreeMap<&'static str, u64>,
     /// Deliveries that were taken.
     pub delivered: u64,
+    /// Deliveries that replays sent again, by how they ended. They are in none of the others.
+    #[schema(value_type = Object, example = json!({"delivered": 40}))]
+    pub replayed: BTreeMap<&'static str, u64>,
     /// How long it took from an event's arrival until it was delivered; `null` if none was.
     pub latency_ms: Option<LatencyView>,
 }
@@ -284,15 +287,16 @@ pub struct LatencyView {
 impl FlowView {
     /// What the engine counted.
     pub(crate) fn of(flow: &Flow) -> Self {
-        let Flow { received, mapped, failed, dead_letters, latency, .. } = flow;
+        let Flow { received, mapped, ended, failed, dead_letters, latency, replayed } = flow;
+        let named = |(outcome, count): (&Outcome, &u64)| (outcome.name(), *count);
         let of_reason = |counts: &BTreeMap<Reason, u64>| {
             counts.iter().map(|(reason, count)| (reason.name(), *count)).collect()
         };
         let is_filtered = |name: &str| name.starts_with(Outcome::Filtered.name());
-        let named = [Outcome::Delivered.name(), Outcome::DeadLetter.name()];
-        let ended = flow.ended.iter().map(|(outcome, count)| (outcome.name(), *count));
+        let told_apart = [Outcome::Delivered.name(), Outcome::DeadLetter.name()];
+        let ended = ended.iter().map(named);
         let (filtered, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            ended.filter(|(name, _)| !named.contains(name)).partition(|(name, _)| is_filtered(name));
+            ended.filter(|(name, _)| !told_apart.contains(name)).partition(|(name, _)| is_filtered(name));
         Self {
             received: *received,
             filtered,
@@ -301,6 +305,7 @@ impl FlowView {
             dead_letters: of_reason(dead_letters),
             lost: others,
             delivered: flow.delivered(),
+            replayed: replayed.iter().map(named).collect(),
             latency_ms: latency.map(|latency| LatencyView {
                 p50: latency.p50_ms,
                 p95: latency.p95_ms,
@@ -356,11 +361,13 @@ mod tests {
             received: 9,
             ended: Outcome::ALL.into_iter().zip(1..).collect(),
             failed: [(Reason::Timeout, 4)].into(),
+            replayed: [(Outcome::Delivered, 6), (Outcome::FilteredByFilter, 2)].into(),
             ..Flow::default()
         };
         let view = FlowView::of(&flow);
         assert_eq!((view.received, view.delivered), (9, 4));
         assert_eq!(view.failed, BTreeMap::from([("timeout", 4)]));
+        assert_eq!(view.replayed, BTreeMap::from([("delivered", 6), ("filtered_by_filter", 2)]));
         let filtered: Vec<_> = view.filtered.keys().copied().collect();
         let gates = ["", "_by_consent", "_by_filter", "_by_integrations", "_by_trigger"];
         assert_eq!(filtered, gates.map(|gate| format!("filtered{gate}")));

@@ -1,21 +1,19 @@
 //! How mappings, filters and rules of consent are read from what was sent. Whether they work with the definition, the
 //! engine's own check tells.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 use tributary_model::condition::{self, Condition, FieldPath, Scope};
 use tributary_model::workspace::{ConsentRule, DestinationFilter, FilterAction, Mapping};
 
-use super::bodies::{ConsentBody, FieldsBody, FilterActionBody, FilterPut, MappingPut, SampleBody};
+use super::bodies::{ConsentPatch, FieldsBody, FilterActionBody, FilterPut, MappingPut, SampleBody};
 use crate::admin::audiences::refused_condition;
 use crate::admin::edit::{check_name_at, invalid_at};
 use crate::workspaces::Refusal;
 
-/// Reads mappings. Those without a number get one that none of `used` is, nor any of those that were sent.
-pub(super) fn mappings(sent: Vec<MappingPut>, used: &BTreeSet<u32>) -> Result<Vec<Mapping>, Refusal> {
-    let ids = sent.iter().filter_map(|mapping| mapping.id).chain(used.iter().copied());
-    let mut last = ids.max().unwrap_or(0);
+/// Reads mappings. Those without a number get one above `largest`, the largest that was ever given, and above all that were
+/// sent.
+pub(super) fn mappings(sent: Vec<MappingPut>, largest: u32) -> Result<Vec<Mapping>, Refusal> {
+    let mut last = sent.iter().filter_map(|mapping| mapping.id).fold(largest, u32::max);
     let mut read = Vec::with_capacity(sent.len());
     for (at, mapping) in sent.into_iter().enumerate() {
         let place = format!("mappings[{at}]");
@@ -52,9 +50,12 @@ pub(super) fn filters(sent: Vec<FilterPut>) -> Result<Vec<DestinationFilter>, Re
     sent.into_iter().enumerate().map(read).collect()
 }
 
-/// Reads a rule of consent.
-pub(super) fn consent(sent: ConsentBody) -> ConsentRule {
-    ConsentRule { categories: sent.categories.into_iter().collect(), missing: sent.missing }
+/// Puts what was sent over a rule of consent.
+pub(super) fn consent(sent: ConsentPatch, known: &mut ConsentRule) {
+    if let Some(categories) = sent.categories {
+        known.categories = categories.into_iter().collect();
+    }
+    known.missing = sent.missing.unwrap_or(known.missing);
 }
 
 /// Reads a condition about an event, in either form.
@@ -101,10 +102,11 @@ fn field(text: &str, place: &str) -> Result<FieldPath, Refusal> {
 mod tests {
     use super::*;
     use serde_json::json;
+    use tributary_model::workspace::MissingConsent;
 
-    fn read(sent: Value, used: &[u32]) -> Result<Vec<u32>, Refusal> {
+    fn read(sent: Value, largest: u32) -> Result<Vec<u32>, Refusal> {
         let sent: Vec<MappingPut> = serde_json::from_value(sent).expect("bodies");
-        let mappings = mappings(sent, &used.iter().copied().collect())?;
+        let mappings = mappings(sent, largest)?;
         Ok(mappings.iter().map(|mapping| mapping.id).collect())
     }
 
@@ -113,13 +115,37 @@ mod tests {
         let named = json!({"name": "a", "action": "send"});
         let numbered = |id: u32| json!({"id": id, "name": "a", "action": "send"});
         let cases = [
-            (json!([named, named]), vec![], vec![1, 2]),
-            (json!([named, numbered(1)]), vec![1], vec![2, 1]),
-            (json!([named]), vec![1, 4], vec![5]),
-            (json!([named, numbered(9), named]), vec![2], vec![10, 9, 11]),
+            (json!([named, named]), 0, vec![1, 2]),
+            (json!([named, numbered(1)]), 1, vec![2, 1]),
+            (json!([named]), 4, vec![5]),
+            (json!([named, numbered(9), named]), 2, vec![10, 9, 11]),
         ];
-        for (sent, used, want) in cases {
-            assert_eq!(read(sent.clone(), &used).expect("they can be read"), want, "{sent} after {used:?}");
+        for (sent, largest, want) in cases {
+            assert_eq!(
+                read(sent.clone(), largest).expect("they can be read"),
+                want,
+                "{sent} after {largest}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_consent_what_is_not_sent_stays() {
+        let known = || ConsentRule { categories: ["ads".to_owned()].into(), missing: MissingConsent::Open };
+        let rule = |categories: &[&str], missing: MissingConsent| ConsentRule {
+            categories: categories.iter().map(|name| (*name).to_owned()).collect(),
+            missing,
+        };
+        let cases = [
+            (json!({}), known()),
+            (json!({"missing": "closed"}), rule(&["ads"], MissingConsent::Closed)),
+            (json!({"categories": ["mail", "ads"]}), rule(&["ads", "mail"], MissingConsent::Open)),
+            (json!({"categories": [], "missing": "closed"}), rule(&[], MissingConsent::Closed)),
+        ];
+        for (sent, want) in cases {
+            let mut changed = known();
+            consent(serde_json::from_value(sent.clone()).expect("a body"), &mut changed);
+            assert_eq!(changed, want, "{sent}");
         }
     }
 

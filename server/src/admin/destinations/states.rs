@@ -10,6 +10,9 @@ use utoipa::ToSchema;
 use super::bodies::DestinationView;
 use super::reports::FailureView;
 
+/// From which share of the activations' retention on it is warned that a destination will lose something.
+pub(crate) const RETENTION_WARNING: f64 = 0.8;
+
 /// How a destination is doing.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DestinationStatusView {
@@ -45,6 +48,10 @@ pub struct DestinationStatusView {
     /// When the oldest event arrived that has not ended.
     #[schema(format = DateTime)]
     pub oldest_pending: Option<String>,
+    /// The share of the activations' retention, from 0 to 1, that is used by what it still needs.
+    pub retention_used: f64,
+    /// Whether retention will soon take something that it still needs.
+    pub retention_warning: bool,
     /// The last failure of an attempt; `null` after a success.
     pub last_error: Option<String>,
     /// Its deliveries since it was created.
@@ -89,7 +96,11 @@ impl TotalsView {
 
 impl DestinationStatusView {
     /// How a destination is doing of which the engine says this; one that it does not know yet does nothing.
-    pub(in crate::admin) fn of(view: DestinationView, status: Option<DestinationStatus>) -> Self {
+    pub(in crate::admin) fn of(
+        view: DestinationView,
+        status: Option<DestinationStatus>,
+        retention_used: f64,
+    ) -> Self {
         let DestinationView { destination, state, problem } = view;
         let status = status.unwrap_or_default();
         let paused = status.paused.as_ref().map(PausedView::of);
@@ -108,6 +119,8 @@ impl DestinationStatusView {
             under_way: status.under_way,
             concurrency: status.concurrency,
             oldest_pending: status.oldest_pending.map(|at| at.to_string()),
+            retention_used,
+            retention_warning: retention_used >= RETENTION_WARNING,
             last_error: status.last_error,
             totals: TotalsView::of(&status.totals),
             replayed: TotalsView::of(&status.replayed),
@@ -135,11 +148,11 @@ impl PausedView {
 pub struct StatusesView {
     /// All destinations, by id.
     pub data: Vec<DestinationStatusView>,
-    /// Those that are on and don't work.
+    /// Those that are on and don't work, and those that will lose something. One can be there twice.
     pub alarms: Vec<DestinationAlarm>,
 }
 
-/// A destination that is on and does not work.
+/// A destination that somebody should look at.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DestinationAlarm {
     /// Its id.
@@ -147,7 +160,7 @@ pub struct DestinationAlarm {
     pub id: String,
     /// Its name for people.
     pub name: String,
-    /// `paused_credentials`, `paused_outage` or `broken`.
+    /// `paused_credentials`, `paused_outage` or `broken`; or `retention`: what it still needs is about to expire.
     #[schema(example = "paused_credentials")]
     pub kind: String,
     /// Since when, if that is known.
@@ -159,7 +172,8 @@ pub struct DestinationAlarm {
 
 impl StatusesView {
     pub(in crate::admin) fn of(data: Vec<DestinationStatusView>) -> Self {
-        let alarms = data.iter().filter_map(DestinationAlarm::of).collect();
+        let of = |status| [DestinationAlarm::of(status), DestinationAlarm::of_retention(status)];
+        let alarms = data.iter().flat_map(of).flatten().collect();
         Self { data, alarms }
     }
 }
@@ -178,6 +192,22 @@ impl DestinationAlarm {
             kind,
             since: Some(paused.since.clone()),
             message: paused.failure.message.clone(),
+        })
+    }
+
+    fn of_retention(status: &DestinationStatusView) -> Option<Self> {
+        if !status.retention_warning {
+            return None;
+        }
+        let percent = status.retention_used * 100.0;
+        Some(Self {
+            id: status.id.clone(),
+            name: status.name.clone(),
+            kind: "retention".to_owned(),
+            since: None,
+            message: format!(
+                "what it has not had has used {percent:.0} % of the retention of activations, and will be lost"
+            ),
         })
     }
 }

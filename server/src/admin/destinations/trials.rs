@@ -9,17 +9,25 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tributary_destinations::engine::{PreviewOf, PreviewOrder, PreviewProfile};
 use tributary_destinations::{DestinationConfig, Person, preview_identifiers};
+use tributary_ingest::{IngestLimits, as_stored};
 use tributary_model::activation::Carried;
 use tributary_model::workspace::Destination;
-use tributary_model::{DestinationId, ProfileId, Timestamp, Workspace};
+use tributary_model::{DestinationId, MessageId, ProfileId, Timestamp, Workspace};
 use utoipa::ToSchema;
 
-use super::bodies::{ConsentBody, DestinationNew, FilterPut, MappingPut, given};
+use super::bodies::{ConsentBody, ConsentPatch, DestinationNew, FilterPut, MappingPut, given};
 use super::config;
 use super::edits::{Changed, Parts};
 use crate::admin::edit::{Editor, invalid, invalid_at};
 use crate::admin::settings::Unsent;
+use crate::nesting::depth;
 use crate::workspaces::Refusal;
+
+/// How deeply an event, or a trait, may be nested: as deeply as the collector lets events be.
+const DEPTH_MAX: usize = 64;
+
+/// The message id of an event that has none.
+const MESSAGE_ID: &str = "preview";
 
 /// An event to be tried with a destination, and changes of it that are not saved. One of `event`, `message_id` and `latest`
 /// is given.
@@ -37,7 +45,8 @@ pub struct DestinationPreviewNew {
     pub profile: Option<PreviewProfileBody>,
     /// Whether it is sent, too; it is not where nothing is said.
     pub send: Option<bool>,
-    /// Values of settings. Those not given are the saved ones, a null removes one, a masked secret is the saved one.
+    /// Values of settings. Those not given are the saved ones, a null removes one, a masked secret is the saved one. With
+    /// `send`, every secret has to be sent where a setting changes that says where requests go.
     #[schema(value_type = Option<Object>)]
     pub settings: Option<Map<String, Value>>,
     /// All mappings, `null` for what the definition does by itself; the saved ones where nothing is said.
@@ -47,7 +56,7 @@ pub struct DestinationPreviewNew {
     /// All filters; the saved ones where nothing is said.
     pub filters: Option<Vec<FilterPut>>,
     /// What people have to have consented to; as it is saved where nothing is said.
-    pub consent: Option<ConsentBody>,
+    pub consent: Option<ConsentPatch>,
 }
 
 /// An event to be tried with a destination that is not saved. One of `event`, `message_id` and `latest` is given.
@@ -109,7 +118,8 @@ pub struct PreviewProfileBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestNew {
-    /// Values of settings. Those not given are the saved ones, a null removes one, a masked secret is the saved one.
+    /// Values of settings. Those not given are the saved ones, a null removes one, a masked secret is the saved one. Every
+    /// secret has to be sent where a setting changes that says where requests go.
     #[schema(value_type = Option<Object>)]
     pub settings: Option<Map<String, Value>>,
 }
@@ -134,6 +144,15 @@ impl PersonDelete {
         }
         Ok(self.identifiers)
     }
+}
+
+/// How far a try goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::admin) enum Reach {
+    /// It is only shown what would be sent.
+    Shown,
+    /// It is sent.
+    Sent,
 }
 
 /// The event of a try.
@@ -166,24 +185,28 @@ impl DestinationPreviewUnsaved {
 }
 
 impl Subject {
-    /// Whether it is sent, too.
-    pub(in crate::admin) fn is_sent(&self) -> bool {
-        self.send.unwrap_or(false)
+    /// How far it goes.
+    pub(in crate::admin) fn reach(&self) -> Reach {
+        if self.send == Some(true) { Reach::Sent } else { Reach::Shown }
     }
 
-    /// What the engine is asked.
+    /// What the engine is asked. An event is taken as the collector would take it that has these limits.
     ///
     /// # Errors
-    /// If not exactly one event is named, or it can't be read whose it shall be.
-    pub(in crate::admin) fn order(self) -> Result<PreviewOrder, Refusal> {
-        let send = self.is_sent();
+    /// If not exactly one event is named, it would be rejected, or it can't be read whose it shall be.
+    pub(in crate::admin) fn order(
+        self,
+        limits: &IngestLimits,
+        now: Timestamp,
+    ) -> Result<PreviewOrder, Refusal> {
+        let send = self.reach() == Reach::Sent;
         let Self { event, message_id, latest, profile, .. } = self;
         if profile.is_some() && event.is_none() {
             return Err(invalid("`profile` goes with `event` only"));
         }
         let of = match (event, message_id, latest.unwrap_or(false)) {
             (Some(event), None, false) => PreviewOf::Event {
-                event: Bytes::from(Box::<str>::from(event).into_string()),
+                event: taken(&event, limits, now)?,
                 profile: profile.map(PreviewProfileBody::read).transpose()?.unwrap_or_default(),
             },
             (None, Some(id), false) => PreviewOf::Message(id),
@@ -196,6 +219,21 @@ impl Subject {
     }
 }
 
+/// An event as it would be stored.
+fn taken(event: &RawValue, limits: &IngestLimits, now: Timestamp) -> Result<Bytes, Refusal> {
+    check_depth(event, "event")?;
+    let message_id = MessageId::parse(MESSAGE_ID).expect("it is short, and not empty");
+    as_stored(event.get(), &message_id, now, limits).map_err(|why| invalid_at("event", &format!(": {why}")))
+}
+
+/// Refuses what is nested so deeply that going down into it would take too much of a stack.
+fn check_depth(value: &RawValue, place: &str) -> Result<(), Refusal> {
+    if depth(value.get().as_bytes()) > DEPTH_MAX {
+        return Err(invalid_at(place, &format!(" is nested deeper than {DEPTH_MAX} levels; flatten it")));
+    }
+    Ok(())
+}
+
 impl PreviewProfileBody {
     fn read(self) -> Result<PreviewProfile, Refusal> {
         let Self { id, identifiers, traits, audiences, consent } = self;
@@ -203,12 +241,17 @@ impl PreviewProfileBody {
         let id = id.map_err(|_| invalid_at("profile.id", ": give the id of a profile, or leave it out"))?;
         let identifiers = preview_identifiers(&identifiers)
             .map_err(|message| invalid_at("profile.identifiers", &format!(": {message}")))?;
+        for (name, value) in &traits {
+            check_depth(value, &format!("profile.traits.{name}"))?;
+        }
         let json = |value: Box<RawValue>| Some(Box::<str>::from(value));
         let carried = Carried {
             traits: traits.into_iter().map(|(name, value)| (name.into(), json(value))).collect(),
             audiences: audiences.into_iter().map(|(key, is_in)| (key.into(), is_in)).collect(),
-            consent: consent
-                .map(|all| all.into_iter().map(|(category, granted)| (category.into(), granted)).collect()),
+            // What is not given was never said.
+            consent: Some(
+                consent.into_iter().flatten().map(|(category, granted)| (category.into(), granted)).collect(),
+            ),
         };
         Ok(PreviewProfile { id, identifiers, carried })
     }
@@ -218,15 +261,19 @@ impl Editor {
     /// A saved destination with changes that are not saved, if it can work.
     ///
     /// # Errors
-    /// If a change can't be read, or it can't work: where and why.
+    /// If a change can't be read, it can't work, or saved secrets would be sent elsewhere: where and why.
     pub(in crate::admin) fn tried(
         &self,
         workspace: &Workspace,
         destination: &Destination,
         parts: Parts,
+        reach: Reach,
     ) -> Result<DestinationConfig, Refusal> {
         let changed = self.over(workspace.id, destination.clone(), parts, Unsent::Kept)?;
-        workable(workspace, changed)
+        if reach == Reach::Sent {
+            changed.check_secrets(destination)?;
+        }
+        self.workable(workspace, changed)
     }
 
     /// A destination that is not saved, if it can work. It has the number that it would get.
@@ -239,53 +286,14 @@ impl Editor {
         new: DestinationNew,
     ) -> Result<DestinationConfig, Refusal> {
         let id = DestinationId(workspace.next_id);
-        workable(workspace, self.new_destination(workspace, id, Timestamp::default(), new)?)
+        self.workable(workspace, self.new_destination(workspace, id, Timestamp::default(), new)?)
     }
-}
 
-fn workable(workspace: &Workspace, changed: Changed) -> Result<DestinationConfig, Refusal> {
-    changed.check(workspace)?;
-    Ok(config(workspace, &changed.destination, changed.raw))
+    fn workable(&self, workspace: &Workspace, changed: Changed) -> Result<DestinationConfig, Refusal> {
+        changed.check(workspace, self.allow_private_destinations)?;
+        Ok(config(workspace, &changed.destination, changed.raw))
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn order(body: &str) -> Result<PreviewOrder, Refusal> {
-        let body: DestinationPreviewNew = serde_json::from_str(body).expect("a body");
-        body.parts().0.order()
-    }
-
-    #[test]
-    fn exactly_one_event_is_tried() {
-        let cases = [
-            (r#"{"event": {"type": "track"}}"#, true),
-            (r#"{"message_id": "m1", "send": true}"#, true),
-            (r#"{"latest": true}"#, true),
-            (r#"{"latest": true, "profile": {}}"#, false),
-            (r#"{"event": {}, "profile": {"id": "nobody"}}"#, false),
-            (r#"{"event": {}, "profile": {"identifiers": {"email": [""]}}}"#, false),
-            ("{}", false),
-            (r#"{"latest": false}"#, false),
-            (r#"{"event": {}, "latest": true}"#, false),
-            (r#"{"event": {}, "message_id": "m1"}"#, false),
-        ];
-        for (body, is_taken) in cases {
-            assert_eq!(order(body).is_ok(), is_taken, "{body}");
-        }
-        assert!(order(r#"{"message_id": "m1", "send": true}"#).expect("it is taken").send);
-    }
-
-    #[test]
-    fn numbers_of_an_event_and_of_traits_keep_their_digits() {
-        let body = r#"{"event": {"type": "track", "properties": {"n": 9007199254740993.10}},
-            "profile": {"traits": {"score": 1.50}, "consent": {"ads": true}}}"#;
-        let PreviewOf::Event { event, profile } = order(body).expect("it is taken").of else {
-            panic!("an event was given");
-        };
-        assert_eq!(event, r#"{"type": "track", "properties": {"n": 9007199254740993.10}}"#);
-        assert_eq!(profile.carried.traits["score"].as_deref(), Some("1.50"));
-        assert_eq!(profile.carried.consent, Some([("ads".into(), true)].into()));
-    }
-}
+mod tests;

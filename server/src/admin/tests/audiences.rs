@@ -191,7 +191,7 @@ async fn what_is_sent_beside_a_definition_is_checked() {
     let cases = [
         ("no definition", json!({}), "missing field `definition`", None),
         ("unknown member", json!({"definition": PRO, "colour": 1}), "unknown field `colour`", None),
-        ("a blank name", json!({"definition": PRO, "name": " "}), "`name`", None),
+        ("a blank name", json!({"definition": PRO, "name": " "}), "`name`", Some("name")),
         ("another tree", json!({"definition": PRO, "tree": {"not": pro()}}), "`tree` differs", Some("tree")),
         ("another id", json!({"definition": PRO, "id": "aud_9"}), "`id`: audience pro is aud_3", Some("id")),
         ("a number", json!({"definition": 7}), "`definition`", Some("definition")),

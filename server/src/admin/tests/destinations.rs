@@ -84,9 +84,9 @@ async fn settings_are_changed_one_by_one() {
     server.put("POST", "/destinations", webhook()).await.expect(201);
     let patch = |settings: Value| json!({"settings": settings});
     let path = "/destinations/dst_3";
-    let url = json!({"url": "https://example.com/other"});
-    let changed = server.put("PATCH", path, patch(url)).await.expect(200);
-    assert_eq!(changed.body["settings"], json!({"secret": MASK, "url": "https://example.com/other"}));
+    let changed = server.put("PATCH", path, patch(json!({"method": "PUT"}))).await.expect(200);
+    let url = "https://example.com/hook";
+    assert_eq!(changed.body["settings"], json!({"secret": MASK, "url": url, "method": "PUT"}));
     assert_eq!(server.settings()["secret"], SECRET, "a secret that is not sent stays");
     for unchanged in [json!({"secret": MASK}), json!({"secret": SECRET}), json!({})] {
         let answer = server.put("PATCH", path, patch(unchanged)).await.expect(200);
@@ -96,11 +96,69 @@ async fn settings_are_changed_one_by_one() {
     server.put("PATCH", path, patch(json!({"secret": other}))).await.expect(200);
     assert_eq!(server.settings()["secret"], other);
     let answer = server.put("PATCH", path, patch(json!({"secret": null}))).await.expect(200);
+    assert_eq!(answer.body["settings"], json!({"url": url, "method": "PUT"}));
+    let elsewhere = json!({"url": "https://example.com/other", "method": null});
+    let answer = server.put("PATCH", path, patch(elsewhere)).await.expect(200);
     assert_eq!(answer.body["settings"], json!({"url": "https://example.com/other"}));
     server.put("PATCH", path, patch(json!({"url": null}))).await.expect(400);
     server.put("PATCH", path, json!({"definition": "webhook"})).await.expect(400);
     let history = server.get("/workspace/versions").await.expect(200).body.to_string();
     assert!(history.contains("destination dst_3 given settings (secret)"), "{history}");
+}
+
+#[actix_web::test]
+async fn saved_secrets_stay_where_they_were_given_for() {
+    let server = Server::start();
+    server.put("POST", "/destinations", webhook()).await.expect(201);
+    let url = "https://example.org/";
+    let document = server.get("/workspace").await.expect(200).body;
+    let mut elsewhere = document.clone();
+    elsewhere["destinations"][0]["settings"]["url"] = json!(url);
+    let cases = [
+        ("PATCH", "/destinations/dst_3", json!({"settings": {"url": url}}), "settings.secret"),
+        (
+            "PATCH",
+            "/destinations/dst_3",
+            json!({"settings": {"url": url, "secret": MASK}}),
+            "settings.secret",
+        ),
+        ("PUT", "/workspace", elsewhere.clone(), "destinations[0].settings.secret"),
+    ];
+    for (method, path, body, place) in cases {
+        let refused = server.put(method, path, body).await.expect(400);
+        assert_eq!(refused.body["error"]["place"], place, "{}", refused.body);
+        let message = "`settings.secret` has to be sent anew: `settings.url` changes where requests go";
+        assert!(refused.message().ends_with(message), "{}", refused.body);
+    }
+    assert_eq!(server.get("/workspace").await.expect(200).body, document);
+    elsewhere["destinations"][0]["settings"]["secret"] = json!(SECRET);
+    server.put("PUT", "/workspace", elsewhere).await.expect(200);
+    assert_eq!((&server.settings()["url"], &server.settings()["secret"]), (&json!(url), &json!(SECRET)));
+}
+
+#[actix_web::test]
+async fn addresses_that_are_never_reached_are_refused() {
+    let server = Server::start();
+    let database = |host: &str, encryption: &str| {
+        json!({"definition": "postgresql", "name": "x", "settings": {"host": host, "database": "d", "user": "u",
+            "password": "p", "encryption": encryption}})
+    };
+    let cases = [
+        (settings(json!({"url": "http://example.com/"})), "settings.url"),
+        (settings(json!({"url": "http://127.0.0.1:9/"})), "settings.url"),
+        (settings(json!({"url": "https://192.168.0.7/"})), "settings.url"),
+        (settings(json!({"url": "https://169.254.169.254/"})), "settings.url"),
+        (settings(json!({"url": "https://ada:pass@example.com/"})), "settings.url"),
+        (database("10.0.0.1", "verify_full"), "settings.host"),
+        (database("db.example.com", "none"), "settings.encryption"),
+    ];
+    for (body, place) in cases {
+        for path in ["/destinations", "/destinations/test"] {
+            let refused = server.put("POST", path, body.clone()).await.expect(400);
+            assert_eq!(refused.body["error"]["place"], place, "{path} {body}: {}", refused.body);
+        }
+    }
+    assert_eq!(server.get("/workspace").await.body["version"], 1, "nothing was changed");
 }
 
 #[actix_web::test]

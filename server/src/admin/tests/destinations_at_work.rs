@@ -83,6 +83,32 @@ async fn how_a_destination_stands_is_told_with_it() {
 }
 
 #[actix_web::test]
+async fn what_retention_will_take_is_an_alarm() {
+    let server = furnished().await;
+    let cases: [(&str, f64, Option<DestinationStatus>, bool, &[&str]); 5] = [
+        ("enough is left", 0.79, None, true, &[]),
+        ("little is left", 0.8, None, true, &["retention"]),
+        ("beside a pause", 1.0, Some(paused(PauseReason::Outage)), true, &["paused_outage", "retention"]),
+        ("of one that is off", 0.9, None, false, &["retention"]),
+        ("nothing is needed", 0.0, None, false, &[]),
+    ];
+    for (name, used, status, enabled, alarms) in cases {
+        *server.others.engine.retention_used.lock().expect("not poisoned") = used;
+        server.put("PATCH", PATH, json!({"enabled": enabled})).await.expect(200);
+        if let Some(status) = status {
+            server.destination_stands(status);
+        }
+        let all = server.get("/destinations/status").await.expect(200).body;
+        let kinds: Vec<_> =
+            all["alarms"].as_array().expect("alarms").iter().map(|row| &row["kind"]).collect();
+        assert_eq!(kinds, alarms, "{name}");
+        let row = &all["data"][0];
+        assert_eq!(row["retention_warning"], alarms.contains(&"retention"), "{name}");
+        assert_eq!(row["retention_used"], used, "{name}");
+    }
+}
+
+#[actix_web::test]
 async fn only_what_is_paused_is_resumed() {
     let server = furnished().await;
     let path = format!("{PATH}/resume");
@@ -115,7 +141,8 @@ async fn a_preview_is_told_in_full() {
     for (body, status, part) in [
         (json!({}), 400, "exactly one"),
         (json!({"message_id": "nobody"}), 404, "no such event"),
-        (json!({"event": []}), 400, "`event`: is no object"),
+        (json!({"event": []}), 400, "`event`: the event is no JSON object"),
+        (json!({"event": {"type": "page"}}), 400, "`event`: the event has neither"),
         (json!({"latest": true, "settings": {"url": 7}}), 400, "`settings.url` must be text"),
         (
             json!({"latest": true, "filters": [{"name": "f", "condition": "x", "action": {"drop": {}}}]}),
@@ -167,11 +194,44 @@ async fn what_is_not_saved_is_tried_over_what_is() {
 }
 
 #[actix_web::test]
+async fn saved_secrets_are_not_sent_elsewhere() {
+    let server = furnished().await;
+    let url = "https://example.org/";
+    let (preview, test) = (format!("{PATH}/preview"), format!("{PATH}/test"));
+    let cases = [
+        ("a test", &test, json!({"settings": {"url": url}}), 400),
+        ("a test, masked", &test, json!({"settings": {"url": url, "headers": MASK}}), 400),
+        ("a test with another secret", &test, json!({"settings": {"url": url, "headers": {"a": "b"}}}), 200),
+        ("a test without a secret", &test, json!({"settings": {"url": url, "headers": null}}), 200),
+        ("a test of the same", &test, json!({"settings": {"url": "https://example.com/hook"}}), 200),
+        ("a test by another method", &test, json!({"settings": {"method": "PUT"}}), 200),
+        (
+            "a token from elsewhere",
+            &test,
+            json!({"settings": {"oauth_token_url": url,
+            "oauth_client_id": "c", "oauth_client_secret": "s"}}),
+            400,
+        ),
+        ("shown", &preview, json!({"latest": true, "settings": {"url": url}}), 200),
+        ("sent", &preview, json!({"latest": true, "send": true, "settings": {"url": url}}), 400),
+        ("sent as it is", &preview, json!({"latest": true, "send": true}), 200),
+    ];
+    for (name, path, body, status) in cases {
+        let answer = server.put("POST", path, body).await;
+        assert_eq!(answer.status.as_u16(), status, "{name}: {}", answer.body);
+        if status == 400 {
+            assert_eq!(answer.body["error"]["place"], "settings.headers", "{name}: {}", answer.body);
+            assert!(answer.message().contains("has to be sent anew: `settings."), "{name}: {}", answer.body);
+        }
+    }
+}
+
+#[actix_web::test]
 async fn settings_are_tested_and_people_deleted() {
     let server = furnished().await;
     let told = server.put("POST", &format!("{PATH}/test"), json!({})).await.expect(200).body;
     assert_eq!((&told["succeeded"], &told["failure"]), (&json!(true), &json!(null)));
-    let other = json!({"settings": {"url": "https://example.org/"}});
+    let other = json!({"settings": {"url": "https://example.org/", "headers": {"x-api-key": "other"}}});
     server.put("POST", &format!("{PATH}/test"), other).await.expect(200);
     assert_eq!(server.last_tried().0.settings["url"], "https://example.org/");
     let unsaved = json!({"definition": "webhook", "name": "w", "settings": {"url": "https://example.org/"}});

@@ -88,10 +88,39 @@ async fn parts_are_changed_one_by_one_and_numbers_stay_with_their_mappings() {
         (&json!(null), Some("no tests"))
     );
     let changed = server.put("PATCH", PATH, json!({"mappings": [orders()]})).await.expect(200).body;
+    assert_eq!(ids(&changed), [11], "no number is given again");
+    let own =
+        json!({"definition": "webhook", "name": "own", "settings": {"url": "https://example.com/hook"}});
+    let own = server.put("POST", "/destinations", own).await.expect(201).text("id");
+    let path = format!("/destinations/{own}");
+    let changed = server.put("PATCH", &path, json!({"mappings": [orders()]})).await.expect(200).body;
     assert_eq!(ids(&changed), [2], "the definition's own action has the first number");
     let history = server.get("/workspace/versions").await.expect(200).body.to_string();
     assert!(history.contains("destination dst_3 given filters (no tests)"), "{history}");
     assert!(history.contains("given the mappings of its definition"), "{history}");
+}
+
+#[actix_web::test]
+async fn of_consent_what_a_change_does_not_name_stays() {
+    let server = Server::start();
+    let body = webhook(json!({"consent": {"categories": ["ads"], "missing": "open"}}));
+    server.put("POST", "/destinations", body).await.expect(201);
+    let cases = [
+        (json!({"missing": "closed"}), json!({"categories": ["ads"], "missing": "closed"})),
+        (json!({"categories": ["mail"]}), json!({"categories": ["mail"], "missing": "closed"})),
+        (json!({}), json!({"categories": ["mail"], "missing": "closed"})),
+        (json!({"categories": []}), json!({"categories": [], "missing": "closed"})),
+    ];
+    for (sent, want) in cases {
+        let changed = server.put("PATCH", PATH, json!({"consent": sent})).await.expect(200).body;
+        assert_eq!(changed["consent"], want, "{sent}");
+    }
+    let partial = json!({"missing": "open"});
+    let refused = server.put("POST", "/destinations", webhook(json!({"consent": partial}))).await.expect(400);
+    assert!(refused.message().contains("missing field `categories`"), "{}", refused.body);
+    let mut document = server.get("/workspace").await.expect(200).body;
+    document["destinations"][0]["consent"] = partial;
+    server.put("PUT", "/workspace", document).await.expect(400);
 }
 
 #[actix_web::test]
@@ -257,10 +286,7 @@ async fn headers_that_are_secret_are_sealed_whole() {
     assert_eq!(opened()["headers"], headers);
     let same = server.put("PATCH", PATH, json!({"settings": {"headers": headers}})).await.expect(200);
     assert_eq!(same.header("etag"), Some("\"2\""), "what changes nothing makes no version");
-    server
-        .put("PATCH", PATH, json!({"settings": {"headers": MASK, "url": "https://example.com/x"}}))
-        .await
-        .expect(200);
+    server.put("PATCH", PATH, json!({"settings": {"headers": MASK, "method": "PUT"}})).await.expect(200);
     assert_eq!(opened()["headers"], headers);
 }
 

@@ -41,6 +41,7 @@ use super::outside::{
 };
 use super::*;
 use crate::config::AdminSettings;
+use crate::seal::SealingKey;
 use crate::workspaces::{Given, StoreOptions};
 
 /// An answer as a client sees it.
@@ -101,9 +102,14 @@ impl Server {
         };
         let (store, credentials) = WorkspaceStore::open(dir.path(), options).expect("the store opens");
         let token = credentials.expect("a first start").token.expose().to_owned();
-        let sealing = SealingKey::derive(&[1; 32]);
+        let editor = Editor {
+            sealing: SealingKey::derive(&[1; 32]),
+            limits,
+            allow_private_destinations: false,
+            intake: tributary_ingest::IngestLimits::default(),
+        };
         let others = Arc::new(Fixed::default());
-        let admin = Arc::new(Admin::new(store, sealing, limits, Outside::of(&others)));
+        let admin = Arc::new(Admin::new(store, editor, Outside::of(&others)));
         Self { admin, log, dir, token, others }
     }
 

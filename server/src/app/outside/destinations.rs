@@ -93,6 +93,10 @@ impl Destinations for Outside {
         self.behind.engine()?.status(workspace, destination)
     }
 
+    fn retention_used(&self, workspace: WorkspaceId, destination: DestinationId) -> f64 {
+        self.behind.retention_used(workspace, destination)
+    }
+
     fn preview(&self, config: DestinationConfig, order: PreviewOrder) -> Trial<PreviewReport> {
         self.tried(|engine| {
             engine.preview(config, order).map(|tried| tried.map_err(TrialError::from)).boxed()

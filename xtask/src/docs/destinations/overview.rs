@@ -53,7 +53,7 @@ fn row(definition: &Definition) -> [String; 12] {
         yes(if is_http { has_items(transport) } else { kind == "postgresql" }),
         rate(definition),
         yes(fields(definition).any(|field| field["hash"].is_string())),
-        yes(!transport["delete"].is_null()),
+        yes(!transport["delete"].is_null() || transport["kind"] == "postgresql"),
         yes(!is_http || !transport["test"].is_null()),
         yes(is_replay_safe(definition)),
     ]

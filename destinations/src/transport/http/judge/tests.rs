@@ -1,6 +1,6 @@
 use super::*;
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 const AFTER: Option<Duration> = Some(Duration::from_secs(3));
 
@@ -10,7 +10,7 @@ fn judge(spec: Json) -> Judge {
 }
 
 fn response(status: u16, after: Option<Duration>, body: &str) -> InboundResponse {
-    InboundResponse { status, retry_after: after, body: Bytes::from(body.to_owned()) }
+    InboundResponse { status, retry_after: after, body: Bytes::from(body.to_owned()), is_whole: true }
 }
 
 /// A verdict in short: its kind, its reason, and whether it looks like an outage.
@@ -116,7 +116,16 @@ fn results_of_single_deliveries_are_read_by_id_or_in_order() {
         (
             &by_id,
             json!({"results": [{"id": "c", "status": 503}, {"id": "x", "status": 400}, {"id": "a"}]}),
-            ["retry refused_in_body after 3", "retry refused_in_body after 3", "retry server_error after 3"],
+            [
+                "retry unreadable_answer after 3",
+                "retry refused_in_body after 3",
+                "retry server_error after 3",
+            ],
+        ),
+        (
+            &by_id,
+            json!({"results": [{"id": "a", "status": "soon"}, {"id": "b", "status": 99}, {"id": "c", "status": [200]}]}),
+            ["retry unreadable_answer after 3"; 3],
         ),
         (
             &by_id,
@@ -133,13 +142,22 @@ fn results_of_single_deliveries_are_read_by_id_or_in_order() {
         (
             &in_order,
             json!([{"ok": true}, {"ok": "?"}]),
-            ["delivered", "rejected refused_in_body", "rejected refused_in_body"],
+            ["delivered", "retry unreadable_answer after 3", "rejected refused_in_body"],
+        ),
+        (
+            &in_order,
+            json!([7, {"ok": false}, {"ok": true}]),
+            ["retry unreadable_answer after 3", "rejected refused_in_body", "delivered"],
         ),
     ];
     for (items, body, want) in cases {
         let verdicts = of(items).verdicts(&response(207, AFTER, &body.to_string()), &["a", "b", "c"]);
         assert_eq!(verdicts.iter().map(short).collect::<Vec<_>>(), want, "{body}");
     }
+    // A number that no double holds is in nobody's way.
+    let huge = of(&in_order)
+        .verdicts(&response(200, None, r#"[{"n": 1e999, "ok": false}, {"ok": true}]"#), &["a", "b"]);
+    assert_eq!(huge.iter().map(short).collect::<Vec<_>>(), ["rejected refused_in_body", "delivered"]);
     let cut = of(&by_id).verdicts(&response(200, None, r#"{"results": [{"id": "a", "sta"#), &["a"]);
     assert_eq!(short(&cut[0]), "retry unreadable_answer");
     let other = of(&by_id).verdicts(&response(500, None, ""), &["a", "b"]);
@@ -149,6 +167,57 @@ fn results_of_single_deliveries_are_read_by_id_or_in_order() {
         "delivered",
         "no deliveries, no results"
     );
+}
+
+/// JSON in so many levels, innermost `inner`.
+fn nested(levels: usize, inner: &str) -> String {
+    format!("{}{inner}{}", "{\"a\":[".repeat(levels / 2), "]}".repeat(levels / 2))
+}
+
+#[test]
+fn a_success_that_can_not_be_read_is_none_where_its_body_decides() {
+    let with = |rules: Json| {
+        judge(json!({
+            "rules": rules,
+            "items": {"path": "$.results", "id": "$.id", "status": "$.status", "missing": "delivered"},
+        }))
+    };
+    let by_items = json!([{"status": "2xx", "body": {"path": "$.results[0].id"}, "verdict": "items"}]);
+    let by_path = json!([{"status": 200, "body": {"path": "$.a"}, "verdict": "reject"}]);
+    let by_text = json!([{"body": {"text": "no"}, "verdict": "reject"}]);
+    let of_others = json!([{"status": "4xx", "body": {"text": "no"}, "verdict": "reject"}]);
+    let by_status =
+        json!([{"status": 200, "verdict": "delivered"}, {"body": {"path": "$.a"}, "verdict": "reject"}]);
+    let unread = "retry unreadable_answer after 3";
+    let (edge, deep, bottomless) = (nested(64, "1"), nested(66, "1"), nested(200_000, "1"));
+    let brackets = "{".repeat(1000);
+    let cases = [
+        (&by_items, 200, r#"{"results": [{"id": "a", "sta"#, false, unread),
+        (&by_path, 200, "{}", false, unread),
+        (&by_path, 200, "{}", true, "delivered"),
+        (&by_path, 202, "{}", false, "delivered"),
+        (&by_text, 200, "yes, n", false, unread),
+        (&by_text, 500, "yes, n", false, "retry server_error after 3"),
+        (&of_others, 200, "yes", false, "delivered"),
+        (&by_status, 200, "", false, "delivered"),
+        (&by_path, 200, &*deep, true, unread),
+        (&by_path, 200, &*bottomless, true, unread),
+        (&by_items, 200, &*bottomless, true, unread),
+        (&by_path, 200, &*edge, true, "rejected refused_in_body"),
+        (&by_path, 400, &*bottomless, true, "rejected bad_request"),
+        (&of_others, 200, &*bottomless, true, "delivered"),
+        // It is no JSON, however many brackets it has.
+        (&by_path, 200, &*brackets, true, "delivered"),
+    ];
+    for (rules, status, body, is_whole, want) in cases {
+        let response = InboundResponse { is_whole, ..response(status, AFTER, body) };
+        let shown = &body[..body.len().min(40)];
+        let judge = with(rules.clone());
+        assert_eq!(short(&judge.verdict(&response)), want, "{rules} {status} {shown}");
+        let verdicts = judge.verdicts(&response, &["a", "b"]);
+        assert_eq!(verdicts.iter().map(short).collect::<Vec<_>>(), [want, want], "{rules} {status} {shown}");
+        assert_eq!(judge.message(&response), None);
+    }
 }
 
 #[test]

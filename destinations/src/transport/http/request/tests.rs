@@ -25,7 +25,7 @@ fn payload(id: &str, body: &str) -> Payload {
 
 fn made(spec: Json, subject: Subject<'_>) -> Result<OutboundRequest, Failure> {
     let form = form(spec).expect("it can be used");
-    let root = root(SETTINGS, subject, Timestamp::from_millis(1_795_168_800_999))?;
+    let root = root(SETTINGS, subject, "batch_1", Timestamp::from_millis(1_795_168_800_999))?;
     form.request(&root)
 }
 
@@ -50,6 +50,7 @@ fn requests_are_made_of_settings_and_payloads() {
         "headers": {
             "webhook-id": {"@path": "$.ids[1]"},
             "webhook-timestamp": {"@path": "$.at.seconds"},
+            "x-id": {"@path": "$.id"},
             "x-none": {"@path": "$.settings.none"},
         },
         "body": {
@@ -70,6 +71,7 @@ fn requests_are_made_of_settings_and_payloads() {
         ("user-agent", USER_AGENT),
         ("webhook-id", "msg_b"),
         ("webhook-timestamp", "1795168800"),
+        ("x-id", "batch_1"),
     ];
     assert_eq!(headers, BTreeMap::from(want));
     let first = r#"{"event":{"n": 1.50,"e":"\u00eb","m":1e400},"k":"v"}"#;

@@ -13,7 +13,7 @@ use crate::admin::destinations::Parts;
 use crate::admin::destinations::bodies::DestinationNew;
 use crate::admin::destinations::reports::{CallView, PreviewView};
 use crate::admin::destinations::trials::{
-    DestinationPreviewNew, DestinationPreviewUnsaved, PersonDelete, Subject, TestNew,
+    DestinationPreviewNew, DestinationPreviewUnsaved, PersonDelete, Reach, Subject, TestNew,
 };
 use crate::admin::error::ApiError;
 use crate::admin::routes::{Answer, blocking, caller};
@@ -33,7 +33,8 @@ pub(in crate::admin) async fn preview(admin: Data<Admin>, http: HttpRequest, pay
     let destination = find(&caller.workspace, request::id(&http, WHAT)?)?.clone();
     let (subject, parts) = body::<DestinationPreviewNew>(&admin, payload).await?.parts();
     let (editor, workspace) = (admin.editor.clone(), caller.workspace.clone());
-    let config = move || editor.tried(&workspace, &destination, parts);
+    let reach = subject.reach();
+    let config = move || editor.tried(&workspace, &destination, parts, reach);
     previewed(&admin, &caller, subject, config).await
 }
 
@@ -63,7 +64,7 @@ pub(in crate::admin) async fn test(admin: Data<Admin>, http: HttpRequest, payloa
     let TestNew { settings } = body(&admin, payload).await?;
     let parts = Parts { settings, ..Parts::default() };
     let (editor, workspace) = (admin.editor.clone(), caller.workspace.clone());
-    let config = blocking(move || editor.tried(&workspace, &destination, parts)).await?;
+    let config = blocking(move || editor.tried(&workspace, &destination, parts, Reach::Sent)).await?;
     tested(&admin, config).await
 }
 
@@ -98,7 +99,8 @@ pub(in crate::admin) async fn delete_person(
     let destination = find(&caller.workspace, request::id(&http, WHAT)?)?.clone();
     let person = body::<PersonDelete>(&admin, payload).await?.person()?;
     let (editor, workspace, id) = (admin.editor.clone(), caller.workspace.clone(), destination.id);
-    let config = blocking(move || editor.tried(&workspace, &destination, Parts::default())).await?;
+    let config =
+        blocking(move || editor.tried(&workspace, &destination, Parts::default(), Reach::Sent)).await?;
     let definition = config.definition.clone();
     let report = admin.outside.destinations.delete_person(config, person).await?;
     let report = report.ok_or_else(|| unable(&definition, "deletes nobody"))?;
@@ -117,12 +119,13 @@ async fn previewed(
     subject: Subject,
     config: impl FnOnce() -> Result<DestinationConfig, Refusal> + Send + 'static,
 ) -> Answer {
-    if subject.is_sent() {
+    if subject.reach() == Reach::Sent {
         caller.require(Scope::AdminWrite)?;
     }
-    let order = subject.order()?;
+    let destinations = &admin.outside.destinations;
+    let order = subject.order(&admin.editor.intake, destinations.time())?;
     let config = blocking(config).await?;
-    let report = admin.outside.destinations.preview(config, order).await?;
+    let report = destinations.preview(config, order).await?;
     Ok(HttpResponse::Ok().json(PreviewView::of(report)))
 }
 

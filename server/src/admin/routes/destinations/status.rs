@@ -14,7 +14,8 @@ use crate::admin::{Admin, request};
 
 /// Read how all destinations are doing
 ///
-/// In `alarms` are those that are on and don't work: paused, or broken.
+/// In `alarms` are those that are on and don't work: paused, or broken; and those, on or off, from which retention will soon take
+/// what they have not had.
 #[utoipa::path(get, path = "/admin/v1/destinations/status", tag = "destinations",
     responses((status = 200, description = "All destinations, by id", body = StatusesView)))]
 pub(in crate::admin) async fn all(admin: Data<Admin>, http: HttpRequest) -> Answer {
@@ -58,6 +59,7 @@ pub(in crate::admin) async fn resume(admin: Data<Admin>, http: HttpRequest) -> A
 }
 
 fn status(admin: &Admin, workspace: &Workspace, destination: &Destination) -> DestinationStatusView {
-    let status = admin.outside.destinations.status(workspace.id, destination.id);
-    DestinationStatusView::of(view(admin, workspace, destination), status)
+    let (engine, view) = (&admin.outside.destinations, view(admin, workspace, destination));
+    let used = engine.retention_used(workspace.id, destination.id);
+    DestinationStatusView::of(view, engine.status(workspace.id, destination.id), used)
 }
