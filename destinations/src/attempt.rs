@@ -153,7 +153,9 @@ async fn mapped_of(means: &Means, job: &mut Job) -> Result<Arc<Mapped>, AttemptR
     let activation = match activation_of(means, job).await {
         Ok(activation) => activation,
         Err(UnreadableActivation::Log(ReadError::Expired { .. })) => return Err(AttemptResult::Expired),
-        Err(why) => return Err(not_now(&job.waiting, Failure::new(Reason::UnreadableEvent, why.to_string()))),
+        Err(why) => {
+            return Err(not_now(&job.waiting, Failure::new(Reason::UnreadableEvent, why.to_string())));
+        }
     };
     let mapped = match means.configured.plan.plan(means.key, &activation) {
         Planned::LeftOut { outcome, .. } => return Err(AttemptResult::LeftOut(outcome)),
@@ -204,8 +206,8 @@ async fn send_all(means: &Means, deliveries: &mut [OnTheWay]) -> Vec<Sent> {
         let at = means.clock.now();
         let exchange = means.configured.transport.send(&payloads, at).await;
         let number = requests.len();
-        let as_a_whole = refused_as_a_whole(&exchange.verdicts)
-            && parcel.iter().any(|(at, _)| *at != parcel[0].0);
+        let as_a_whole =
+            refused_as_a_whole(&exchange.verdicts) && parcel.iter().any(|(at, _)| *at != parcel[0].0);
         let mut verdicts = exchange.verdicts.into_iter();
         let mut goes_on = true;
         for (at, nth) in &parcel {
@@ -316,7 +318,9 @@ impl OnTheWay {
             return AttemptResult::Credentials { failure, done, refused };
         }
         match (retry, refused) {
-            (Some((failure, after)), refused) => AttemptResult::Failed { failure, after, done, refused, alone },
+            (Some((failure, after)), refused) => {
+                AttemptResult::Failed { failure, after, done, refused, alone }
+            }
             (None, _) if waits && done.len() == self.job.waiting.done.len() => AttemptResult::NotTried,
             (None, refused) if waits => {
                 let failure = Failure::new(Reason::Unknown, "a part of it has not been sent yet");

@@ -27,7 +27,10 @@ mod replays;
 
 pub use crate::store::StoreError;
 pub use preview::identifiers as preview_identifiers;
-pub use preview::{CallReport, PreviewError, PreviewOf, PreviewOrder, PreviewPayload, PreviewProfile, PreviewReport, PreviewRequest};
+pub use preview::{
+    CallReport, PreviewError, PreviewOf, PreviewOrder, PreviewPayload, PreviewProfile, PreviewReport,
+    PreviewRequest,
+};
 
 /// What an engine is made of.
 pub struct EngineOptions {
@@ -80,7 +83,12 @@ impl Engine {
     /// If the store can't be opened.
     pub fn start(options: EngineOptions) -> Result<Self, EngineError> {
         let limits = &options.limits;
-        let store = Arc::new(Store::open(options.db, limits.record_days, limits.activation_days, limits.record_bytes)?);
+        let store = Arc::new(Store::open(
+            options.db,
+            limits.record_days,
+            limits.activation_days,
+            limits.record_bytes,
+        )?);
         let addresses = if options.allow_private_destinations { Addresses::Any } else { Addresses::Public };
         let outbound = Outbound::new(addresses, limits.connect_timeout).map_err(EngineError::Outbound)?;
         let shared = Arc::new(Shared {
@@ -160,7 +168,10 @@ impl Engine {
     /// warnings of what retention will take.
     pub fn needs(&self) -> Vec<(WorkspaceId, DestinationId, u64)> {
         let cells: Vec<_> = self.cells().iter().map(|(key, cell)| (*key, Arc::clone(cell))).collect();
-        cells.into_iter().map(|(key, cell)| (key.workspace, key.destination, cell.read().needs_from)).collect()
+        cells
+            .into_iter()
+            .map(|(key, cell)| (key.workspace, key.destination, cell.read().needs_from))
+            .collect()
     }
 
     /// The smallest of those; the log's end if none needs anything.

@@ -193,8 +193,7 @@ impl Health {
         let was_out = self.probing.take().is_some() || self.failures >= FAILURES_MIN;
         self.failures = 0;
         self.failing_since = None;
-        let is_soon =
-            self.hastened_at.is_some_and(|at| now.micros_since(at).abs() < HASTEN_PAUSE_MICROS);
+        let is_soon = self.hastened_at.is_some_and(|at| now.micros_since(at).abs() < HASTEN_PAUSE_MICROS);
         if !was_out || is_soon || waiting == 0 {
             return None;
         }
@@ -241,7 +240,10 @@ mod tests {
     #[test]
     fn an_outage_pauses_and_is_probed_ever_less_often() {
         let mut health = Health::new(LIMITS);
-        assert!((0..20).all(|delivery| !health.failed(delivery, at(0), 0.0)), "it has not lasted for long enough");
+        assert!(
+            (0..20).all(|delivery| !health.failed(delivery, at(0), 0.0)),
+            "it has not lasted for long enough"
+        );
         assert_eq!(health.leave(at(9)), Leave::Open);
         assert!(health.failed(1, at(10), 0.0), "now it has");
         assert_eq!(health.leave(at(10)), Leave::Until(Some(at(11))));

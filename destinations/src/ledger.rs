@@ -9,50 +9,24 @@
 //! wait. That is part of each commit, so it holds across restarts. Deliveries that a replay sends again wait in the same
 //! queue, and are counted apart in the same way.
 
+mod committing;
+mod parts;
+
+pub(crate) use parts::{Job, LetterLimits, Mapped, Settled};
+
 use crate::config::Key;
 use crate::counts::Counts;
 use crate::dead_letter::DeadLetter;
 use crate::definition::{BatchAmong, OrderSpec};
-use crate::exchange::Payload;
-use crate::failure::Failure;
 use crate::order::{Arrival, LaneKey, Order};
 use crate::records::{AttemptRecord, Ending, ExchangeRecord};
 use crate::replay::ReplayJob;
-use crate::store::{Commit, Remembered, letter_size};
-use crate::stored::{Mark, StoredPause, StoredState, Totals, Waiting};
+use crate::store::{Remembered, letter_size};
+use crate::stored::{Mark, StoredPause, Totals, Waiting};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use tributary_model::outcome::Outcome;
 use tributary_model::{Activation, Position, ProfileId, Timestamp};
-
-/// A delivery that may go now.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) sequence: u64,
-    /// Whether it comes from the retry queue.
-    pub(crate) again: bool,
-    /// What is known of it; untried ones included.
-    pub(crate) waiting: Waiting,
-    /// The activation, if it is in memory; else it has to be read from the log.
-    pub(crate) activation: Option<Arc<Activation>>,
-    /// What the mappings made of it, if that is in memory.
-    pub(crate) mapped: Option<Arc<Mapped>>,
-}
-
-/// What the mappings made of an activation.
-#[derive(Debug)]
-pub(crate) struct Mapped {
-    /// One for each mapping that takes it, but for those that refused it.
-    pub(crate) payloads: Vec<Payload>,
-    /// Why one of the mappings can't make anything of it.
-    pub(crate) refused: Option<Failure>,
-}
-
-impl Mapped {
-    fn bytes(&self) -> usize {
-        self.payloads.iter().map(|payload| payload.body.len()).sum()
-    }
-}
 
 struct Fresh {
     frame: u64,
@@ -62,13 +36,6 @@ struct Fresh {
     bytes: usize,
     /// It has not been handed out.
     is_ready: bool,
-}
-
-/// The number of dead letters that are kept, and their bytes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LetterLimits {
-    pub(crate) count: usize,
-    pub(crate) bytes: u64,
 }
 
 #[derive(Default)]
@@ -83,17 +50,6 @@ struct Changes {
     replays: BTreeMap<u64, ReplayJob>,
     ended: [u64; Outcome::ALL.len()],
     results: usize,
-}
-
-/// What a commit makes countable once it is durable.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Settled {
-    /// The low-water cursor.
-    pub(crate) cursor: u64,
-    /// Deliveries that ended, indexed like [`Outcome::ALL`].
-    pub(crate) ended: [u64; Outcome::ALL.len()],
-    /// Dead letters that made room for newer ones.
-    pub(crate) letters_dropped: u64,
 }
 
 /// The books of one destination.
@@ -441,12 +397,7 @@ impl Ledger {
     }
 
     /// Ends waiting deliveries of which `which` is true, without an attempt. Those under way end by their results.
-    pub(crate) fn end_waiting(
-        &mut self,
-        which: impl Fn(&Waiting) -> bool,
-        outcome: Outcome,
-        now: Timestamp,
-    ) {
+    pub(crate) fn end_waiting(&mut self, which: impl Fn(&Waiting) -> bool, outcome: Outcome, now: Timestamp) {
         let ends = self.queue.iter().filter(|(_, waiting)| which(waiting));
         let ends: Vec<_> = ends.map(|(sequence, waiting)| (*sequence, waiting.profile)).collect();
         for (sequence, profile) in ends {
@@ -466,9 +417,7 @@ impl Ledger {
         let (queue, lanes) = (&self.queue, self.lanes);
         self.order.hasten(
             after,
-            |sequence| {
-                lane(lanes, sequence, queue.get(&sequence).and_then(|waiting| waiting.profile))
-            },
+            |sequence| lane(lanes, sequence, queue.get(&sequence).and_then(|waiting| waiting.profile)),
             |sequence| {
                 let failure = queue.get(&sequence).and_then(|waiting| waiting.failure.as_ref());
                 failure.is_some_and(|failure| failure.outage).then(&mut earlier)
@@ -526,51 +475,6 @@ impl Ledger {
     /// How many results wait to be made durable.
     pub(crate) fn uncommitted(&self) -> usize {
         self.changes.results
-    }
-
-    /// Takes what has to become durable, as a whole: it is consistent with the cursor in it.
-    pub(crate) fn take_commit(&mut self) -> (Commit, Settled) {
-        let changes = std::mem::take(&mut self.changes);
-        let settled = Settled {
-            cursor: self.cursor,
-            ended: changes.ended,
-            letters_dropped: changes.letters_dropped.len() as u64,
-        };
-        let waiting = changes.waiting.iter().map(|sequence| (*sequence, self.queue.get(sequence).cloned()));
-        let commit = Commit {
-            key: self.key,
-            state: self.state(),
-            waiting: waiting.collect(),
-            letters: changes.letters,
-            letters_dropped: changes.letters_dropped,
-            attempts: changes.attempts,
-            exchanges: changes.exchanges,
-            endings: changes.endings,
-            counts: changes.counts,
-            replays: changes.replays.into_values().collect(),
-        };
-        (commit, settled)
-    }
-
-    fn state(&self) -> StoredState {
-        let mut runs: Vec<(u64, u64)> = Vec::new();
-        for sequence in &self.settled {
-            match runs.last_mut() {
-                Some((first, length)) if *first + *length == *sequence => *length += 1,
-                Some(_) | None => runs.push((*sequence, 1)),
-            }
-        }
-        StoredState {
-            cursor: self.cursor,
-            settled: runs,
-            totals: self.totals.clone(),
-            next_letter: self.next_letter,
-            starts_after: self.starts_after,
-            ended: false,
-            mark: self.mark,
-            replayed: self.replayed.clone(),
-            paused: self.paused.clone(),
-        }
     }
 
     fn count(&mut self, activation: u64, outcome: Outcome, replay: Option<u64>, now: Timestamp) {

@@ -5,8 +5,8 @@
 //! lets that happen). Such a one is marked, and passed over. To know it after a restart too, a start begins to read
 //! at a mark that was left at or before the cursor, with the largest place until there.
 
-use crate::stored::Mark;
 use crate::locate::UnreadableActivation;
+use crate::stored::Mark;
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;

@@ -258,12 +258,8 @@ impl Sending<'_> {
 
     /// Remembers that a delivery could not be made into a request.
     pub(crate) fn remember_refusal(&mut self, job: &Job, failure: &Failure, now: Timestamp) {
-        let mut none = Details {
-            flight: &[],
-            configured: self.means.configured.clone(),
-            made: Vec::new(),
-            chance: 0.0,
-        };
+        let mut none =
+            Details { flight: &[], configured: self.means.configured.clone(), made: Vec::new(), chance: 0.0 };
         let times = Times { started: now, ended: now };
         self.remember(job, times, Some(failure), Some(Outcome::DeadLetter), None, &mut none);
     }

@@ -11,8 +11,8 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use tributary_model::outcome::Outcome;
 use tributary_model::Timestamp;
+use tributary_model::outcome::Outcome;
 
 /// Deliveries that are queued at once, at most.
 const PIECE: usize = 1_000;
@@ -26,7 +26,7 @@ const UNREADABLE_PAUSE: Duration = Duration::from_secs(5);
 /// What was done for a replay.
 pub(crate) enum Step {
     /// It was looked for the replay that is to run, if there is one.
-    Looked(Result<Option<ReplayJob>, StoreError>),
+    Looked(Result<Option<Box<ReplayJob>>, StoreError>),
     /// A piece was read.
     Scanned(Result<Scanned, Unscanned>),
 }
@@ -146,7 +146,9 @@ impl Sending<'_> {
     fn look_for_replay(&mut self) {
         let (store, key) = (Arc::clone(&self.worker.shared.store), self.worker.key);
         let look = tokio::task::spawn_blocking(move || store.active_replay(key));
-        let looked = async move { Step::Looked(look.await.unwrap_or(Err(StoreError::Closed))) };
+        let looked = async move {
+            Step::Looked(look.await.unwrap_or(Err(StoreError::Closed)).map(|job| job.map(Box::new)))
+        };
         self.replaying.step = Some(looked.boxed());
     }
 
@@ -154,7 +156,7 @@ impl Sending<'_> {
     pub(crate) fn replayed(&mut self, step: Step) {
         let destination = self.worker.key;
         match step {
-            Step::Looked(Ok(running)) => self.take_up(running),
+            Step::Looked(Ok(running)) => self.take_up(running.map(|job| *job)),
             Step::Looked(Err(why)) => {
                 tracing::error!(%destination, error = %why, "replays can't be read");
                 self.replaying.must_look = true;

@@ -61,7 +61,7 @@ const PARKED_LOOK: Duration = Duration::from_secs(5);
 
 enum Wake {
     Flight(Flight),
-    Replay(Step),
+    Replay(Box<Step>),
     Committed(Result<(), StoreError>),
     /// Something may have changed; the loop looks for itself.
     Look,
@@ -185,7 +185,7 @@ impl<'a> Sending<'a> {
                     self.retries_under_way -= usize::from(is_again);
                     self.finish(flight);
                 }
-                Wake::Replay(step) => self.replayed(step),
+                Wake::Replay(step) => self.replayed(*step),
                 Wake::Committed(result) => {
                     result?;
                     self.committed();
@@ -460,7 +460,7 @@ impl<'a> Sending<'a> {
         let nap = self.nap();
         tokio::select! {
             Some(flight) = self.flights.next(), if !self.flights.is_empty() => Wake::Flight(flight),
-            step = self.replaying.ended() => Wake::Replay(step),
+            step = self.replaying.ended() => Wake::Replay(Box::new(step)),
             () = self.worker.cell.knock.notified() => Wake::Look,
             result = at_end_of(&mut self.committing) => Wake::Committed(result),
             read = self.reader.changed(), if !self.leaving && self.config.enabled => {

@@ -73,7 +73,8 @@ fn a_dry_run_counts_and_sends_nothing() {
     let done = replay(&bench, ReplayOrder { dry_run: false, ..order });
     assert_eq!((done.matched, done.queued), (6, 6));
     let again = arrivals(&receiver.seen());
-    let twice: Vec<_> = again.iter().filter(|(_, ids)| ids.len() == 2).map(|(event, _)| event.clone()).collect();
+    let twice: Vec<_> =
+        again.iter().filter(|(_, ids)| ids.len() == 2).map(|(event, _)| event.clone()).collect();
     assert_eq!(twice, (4..10).map(number_event).collect::<Vec<_>>());
 }
 

@@ -6,12 +6,11 @@ use anyhow::ensure;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use std::time::{SystemTime, UNIX_EPOCH};
+use tributary_model::clock::{Clock, SystemClock};
 
 /// Microseconds since 1970, by this machine's clock: the receiver runs in the same process.
 pub(crate) fn now_micros() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    u64::try_from(SystemClock.now().as_micros()).unwrap_or_default()
 }
 
 /// Posts events.

@@ -1,7 +1,8 @@
 use super::*;
-use crate::failure::Reason;
+use crate::failure::{Failure, Reason};
 use crate::order::LaneKey;
-use crate::store::StoreError;
+use crate::store::{Commit, StoreError};
+use crate::stored::StoredState;
 use bytes::Bytes;
 use tributary_model::activation::{ActivationHeader, ActivationKind, Carried};
 use tributary_model::{DestinationId, EventKind, MessageId, SourceId, WorkspaceId};
@@ -251,7 +252,11 @@ fn only_what_is_not_under_way_can_be_ended_from_outside() {
     }
     let job = due(&mut ledger, 0).expect("the first may go");
     ledger.end_waiting(|waiting| waiting.replay == Some(1), Outcome::Skipped, NOW);
-    assert_eq!(ledger.queue().keys().copied().collect::<Vec<_>>(), [1], "the one under way ends by its result");
+    assert_eq!(
+        ledger.queue().keys().copied().collect::<Vec<_>>(),
+        [1],
+        "the one under way ends by its result"
+    );
     ledger.ended(job.sequence, Outcome::Delivered, NOW);
     assert!(ledger.queue().is_empty() && ledger.under_way() == 0);
     let ended = ledger.take_replay_ended(1);

@@ -277,7 +277,8 @@ fn a_piece_is_bounded_by_the_bytes_of_what_it_found() {
 /// Activation n has position n + 1; the destination began behind position 4.
 #[test]
 fn what_the_destination_has_not_come_to_is_left_to_it_but_for_what_is_from_before_it() {
-    let cases: [(&str, u64, &[(u64, u64)], Vec<u64>); 7] = [
+    type Case = (&'static str, u64, &'static [(u64, u64)], Vec<u64>);
+    let cases: [Case; 7] = [
         ("it is off since it was made, and nothing came", 0, &[], (1..=4).collect()),
         ("it stands before its first one", 2, &[], (1..=4).collect()),
         ("at its first one", 4, &[], (1..=4).collect()),

@@ -9,7 +9,7 @@
 //! | `dst_states` | nothing | cursor, settled ranges above it, counters ([`StoredState`]) |
 //! | `dst_waiting` | sequence in the activations log (8) | a delivery in the retry queue ([`Waiting`]) |
 //! | `dst_letters` | number (8), bytes of the value (4) | a dead letter |
-//! | `dst_replays` | number (8) | a replay ([`ReplayJob`](crate::replay::ReplayJob)) |
+//! | `dst_replays` | number (8) | a replay ([`ReplayJob`]) |
 //! | `dst_records_<day>`, `dst_record_index_<day>` | see `records` | attempts and what was exchanged |
 //! | `dst_outcomes_<day>` | see `outcomes` | how deliveries ended that were not simply taken |
 //! | `rollups` | see `rollup` | counts by the minute |
@@ -143,11 +143,14 @@ pub(crate) struct Remembered {
     pub(crate) letters: VecDeque<(u64, u32)>,
 }
 
+/// Activations of which running replays send the dead letters again, by destination and replay.
+type DeadActivations = BTreeMap<(Key, u64), Arc<[u64]>>;
+
 /// The keyspaces, and the thread that writes to them. Reads block; they belong on a thread for blocking.
 pub(crate) struct Store {
     tables: Arc<Tables>,
     /// Activations of which a running replay asked for dead letters, by the replay that asked.
-    dead: Mutex<BTreeMap<(Key, u64), Arc<[u64]>>>,
+    dead: Mutex<DeadActivations>,
     /// Gone only while this is dropped.
     orders: Option<mpsc::Sender<Written>>,
     writer: Option<JoinHandle<()>>,
@@ -297,7 +300,7 @@ impl Store {
         self.dead().remove(&(key, replay));
     }
 
-    fn dead(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Key, u64), Arc<[u64]>>> {
+    fn dead(&self) -> std::sync::MutexGuard<'_, DeadActivations> {
         self.dead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -10,7 +10,7 @@ mod postgresql;
 
 use crate::connect::Outbound;
 use crate::definition::{RawSettings, SettingsError, Spec, TransportSpec};
-use crate::exchange::{Exchange, Payload, RequestRecord, Verdict, ResponseRecord};
+use crate::exchange::{Exchange, Payload, RequestRecord, ResponseRecord, Verdict};
 use crate::failure::Failure;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -49,7 +49,12 @@ pub(crate) trait Transport: Send + Sync {
     ///
     /// # Errors
     /// Why it can never be sent.
-    fn describe(&self, payloads: &[Payload], at: Timestamp, body_bytes: usize) -> Result<RequestRecord, Failure>;
+    fn describe(
+        &self,
+        payloads: &[Payload],
+        at: Timestamp,
+        body_bytes: usize,
+    ) -> Result<RequestRecord, Failure>;
 
     /// Sends these payloads, of which there is at least one, and all have one group and part.
     fn send<'a>(&'a self, payloads: &'a [Payload], at: Timestamp) -> BoxFuture<'a, Exchange>;
@@ -73,6 +78,8 @@ pub(crate) fn transport(
     match &spec.transport {
         TransportSpec::Http(http) => Ok(Arc::new(http::Http::new(spec, http, settings, parts)?)),
         TransportSpec::Postgresql => Ok(Arc::new(postgresql::Postgresql::new(spec, settings, parts)?)),
-        TransportSpec::ObjectStorage => Ok(Arc::new(object_storage::ObjectStorage::new(spec, settings, parts)?)),
+        TransportSpec::ObjectStorage => {
+            Ok(Arc::new(object_storage::ObjectStorage::new(spec, settings, parts)?))
+        }
     }
 }

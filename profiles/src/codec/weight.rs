@@ -44,7 +44,9 @@ impl Value {
             Self::Standing(standing) => {
                 150 + standing.memberships.values().map(membership_weight).sum::<u64>()
             }
-            Self::Needs(needs) => 100 + 60 * (needs.traits.len() + needs.audiences.len() + needs.categories.len()) as u64,
+            Self::Needs(needs) => {
+                100 + 60 * (needs.traits.len() + needs.audiences.len() + needs.categories.len()) as u64
+            }
             Self::Definitions(definitions) => {
                 let defined = &definitions.defined;
                 let count =

@@ -30,7 +30,8 @@ impl Receiver {
             let (keep, answer) = (Arc::clone(&keep), Arc::clone(&answer));
             App::new().default_service(web::to(move |request: HttpRequest, body: web::Bytes| {
                 let status = *answer.lock().expect("not poisoned");
-                let id = request.headers().get("webhook-id").expect("an id").to_str().expect("text").to_owned();
+                let id =
+                    request.headers().get("webhook-id").expect("an id").to_str().expect("text").to_owned();
                 let body = serde_json::from_slice(&body).expect("JSON");
                 keep.lock().expect("not poisoned").push(Call { id, body, status });
                 let status = StatusCode::from_u16(status).expect("a status");

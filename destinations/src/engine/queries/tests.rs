@@ -38,7 +38,8 @@ fn the_activations_of_a_record_are_found_where_they_are_for_the_first_time() {
         let found = activations_of(&log, WorkspaceId(workspace), Position::at(position));
         found.expect("readable").into_iter().collect::<Vec<_>>()
     };
-    let cases: [(u32, u64, &[(u32, u64)]); 8] = [
+    type Case = (u32, u64, &'static [(u32, u64)]);
+    let cases: [Case; 8] = [
         (1, 0, &[(0, 0)]),
         (1, 1, &[]),
         (1, 3, &[(0, 1), (1, 2)]),

@@ -73,6 +73,9 @@ struct Reader<'s> {
     nodes: usize,
 }
 
+/// How a node is made of another one.
+type Around = fn(Box<Node>) -> Node;
+
 type Read<T> = Result<T, DirectiveError>;
 
 impl Reader<'_> {
@@ -279,8 +282,7 @@ impl Reader<'_> {
 
     fn json(&mut self, argument: &Json) -> Read<Node> {
         let arguments = self.arguments(argument, &["mode", "value"], &["mode", "value"])?;
-        let choices: [(&str, fn(Box<Node>) -> Node); 2] =
-            [("encode", Node::Encode), ("decode", Node::Decode)];
+        let choices: [(&str, Around); 2] = [("encode", Node::Encode), ("decode", Node::Decode)];
         let make = self.choose(arguments, "mode", &choices)?;
         Ok(make(Box::new(self.required(arguments, "value")?)))
     }

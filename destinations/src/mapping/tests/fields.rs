@@ -61,7 +61,9 @@ fn one(rules: &str, filled: &str) -> Result<Option<String>, String> {
 }
 
 /// Rules of a field, what it is filled with, and what it is then, or words that say what is wrong.
-fn check(cases: &[(&str, &str, Result<Option<&str>, &str>)]) {
+type Case<'a> = (&'a str, &'a str, Result<Option<&'a str>, &'a str>);
+
+fn check(cases: &[Case<'_>]) {
     for (rules, filled, want) in cases {
         match (one(rules, filled), want) {
             (Ok(made), Ok(want)) => assert_eq!(made.as_deref(), *want, "{rules} {filled}"),

@@ -59,7 +59,8 @@ fn only_clients_events_say_where_they_go_but_consent_is_about_everything() {
 fn what_a_profile_had_said_is_not_known_of_old_activations_of_one() {
     let event = r#"{"type":"track","event":"Seen"}"#;
     // (what it shows, whether there is a profile, what is carried, passes where missing consent is open)
-    let cases: [(&str, bool, Option<&[(&str, bool)]>, bool); 5] = [
+    type Case = (&'static str, bool, Option<&'static [(&'static str, bool)]>, bool);
+    let cases: [Case; 5] = [
         ("old", true, None, false),
         ("nothing was ever said", true, Some(&[]), true),
         ("another category was named then", true, Some(&[("other", true)]), false),

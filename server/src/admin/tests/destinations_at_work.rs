@@ -85,7 +85,8 @@ async fn how_a_destination_stands_is_told_with_it() {
 #[actix_web::test]
 async fn what_retention_will_take_is_an_alarm() {
     let server = furnished().await;
-    let cases: [(&str, f64, Option<DestinationStatus>, bool, &[&str]); 5] = [
+    type Case = (&'static str, f64, Option<DestinationStatus>, bool, &'static [&'static str]);
+    let cases: [Case; 5] = [
         ("enough is left", 0.79, None, true, &[]),
         ("little is left", 0.8, None, true, &["retention"]),
         ("beside a pause", 1.0, Some(paused(PauseReason::Outage)), true, &["paused_outage", "retention"]),

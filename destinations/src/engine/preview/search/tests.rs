@@ -68,7 +68,8 @@ fn the_best_is_preferred_and_others_are_passed_over() {
     };
     let mut many = vec![(1, "s"); 500];
     many.insert(0, (1, "b"));
-    let cases: [(&[(u32, &str)], Option<u64>); 5] = [
+    type Case<'a> = (&'a [(u32, &'static str)], Option<u64>);
+    let cases: [Case<'_>; 5] = [
         (&[], None),
         (&[(1, "n"), (2, "b")], None),
         (&[(1, "b"), (1, "s"), (2, "b")], Some(1)),
