@@ -122,6 +122,8 @@ impl Editor {
             };
             // What no longer works, by no fault of this change, may stay as it is.
             if !is_same(&tried.destination, known) {
+                // What is wrong in itself is told first.
+                tried.check(&draft.workspace, self.allow_private_destinations)?;
                 tried.check_secrets(known)?;
                 changed = self.settled(&draft.workspace, tried, &known.settings)?;
             }
