@@ -71,11 +71,11 @@ pub(crate) fn command(args: &IsolationArgs) -> anyhow::Result<()> {
 fn run(args: &IsolationArgs, with_broken: bool) -> anyhow::Result<Run> {
     let driven = args.target.open()?;
     let pid = driven.target.pid.context("--pid is missing: the memory is that of a process")?;
+    let sink = Sink::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let run = runtime.block_on(async {
         let mut control = Control::new(driven.target.api, &driven.target.token);
         control.ready(Duration::from_secs(300)).await?;
-        let sink = Sink::start()?;
         for number in 0..args.destinations {
             let path = match number {
                 0 if with_broken => "dead".to_owned(),

@@ -35,11 +35,11 @@ pub(crate) struct ThroughputArgs {
 pub(crate) fn command(args: &ThroughputArgs) -> anyhow::Result<()> {
     let driven = args.target.open()?;
     let pid = driven.target.pid.context("--pid is missing: the CPU time is that of a process")?;
+    let sink = Sink::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut control = Control::new(driven.target.api, &driven.target.token);
         control.ready(Duration::from_secs(300)).await?;
-        let sink = Sink::start()?;
         let id = control.create_webhook(&sink.url("events"), args.events_per_request).await?;
         control.switch(&id, false).await?;
         let mut poster = Poster::new(&driven.target);
