@@ -151,7 +151,8 @@ impl Worker {
             waiting: ledger.queue().len() as u64,
             waiting_bytes: ledger.queue_bytes(),
             waiting_since,
-            next_due: ledger.next_due_at(),
+            // What is due at once has been so since its event arrived.
+            next_due: ledger.next_due_at().map(|due| due.max(ledger.oldest_pending().unwrap_or_default())),
             under_way: ledger.under_way() as u64,
             concurrency: 0,
             oldest_pending: ledger.oldest_pending(),
