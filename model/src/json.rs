@@ -66,6 +66,26 @@ pub fn is_null(value: &RawValue) -> bool {
     value.get() == "null"
 }
 
+/// How deeply objects and lists are nested in a JSON text; a flat object is 1 deep. It takes no stack, however deep that is.
+pub fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    let (mut in_text, mut escaped) = (false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ObjectVisitor;
@@ -132,5 +152,19 @@ mod tests {
         assert_eq!(members.iter().next().map(|(_, value)| value.get()), Some("9007199254740993"));
         assert!(Members::parse("[]").is_err());
         assert!(Members::parse("{} x").is_err());
+    }
+
+    #[test]
+    fn depth_counts_what_is_nested_and_no_text() {
+        let cases = [
+            ("7", 0),
+            ("{}", 1),
+            (r#"{"a":[{"b":1}],"c":{}}"#, 3),
+            (r#"{"a":"[[[{","b":"\"[["}"#, 1),
+            ("]]]]{", 1),
+        ];
+        for (text, want) in cases {
+            assert_eq!(depth(text.as_bytes()), want, "{text}");
+        }
     }
 }

@@ -13,7 +13,6 @@ mod durable;
 pub mod keys;
 pub mod lifecycle;
 mod metrics;
-mod nesting;
 pub mod seal;
 pub mod telemetry;
 pub mod tls;

@@ -4,6 +4,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAcces
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
+use tributary_model::json::depth;
 
 /// How deep a value may be that is taken apart as a whole: JSON in a text, an answer, what is flattened or searched.
 pub(crate) const DEPTH_MAX: usize = 64;
@@ -70,29 +71,7 @@ pub(super) fn is_json(text: &str) -> bool {
 
 /// How deep lists and objects lie within each other; `None` if the text is no JSON. It takes no stack, however deep that is.
 pub(crate) fn json_depth(text: &str) -> Option<usize> {
-    serde_json::from_str::<&RawValue>(text).is_ok().then(|| depth(text))
-}
-
-/// The same of a text that is JSON.
-fn depth(text: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let mut is_text = false;
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => is_text = !is_text,
-            b'\\' if is_text => {
-                bytes.next();
-            }
-            b'{' | b'[' if !is_text => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !is_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
+    serde_json::from_str::<&RawValue>(text).is_ok().then(|| depth(text.as_bytes()))
 }
 
 /// Which of several values under one name counts.

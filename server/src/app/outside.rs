@@ -13,7 +13,6 @@ use crate::admin::outside::{
     DeadLetterRow, DeadLetters, Graphs, OutsideError, PreviewOrder, PreviewState, Previews, RejectRow,
     Rejects, Rows, SnapshotTaken, Snapshots,
 };
-use crate::nesting::depth;
 use crate::workspaces::WorkspaceStore;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -27,6 +26,7 @@ use tokio::sync::Semaphore;
 use tributary_destinations::DeadLetter;
 use tributary_ingest::rejects::lookup::FoundReject;
 use tributary_model::command::{Action, Command};
+use tributary_model::json::depth;
 use tributary_model::workspace::Scope;
 use tributary_model::{DestinationId, ErrorCode, WorkspaceId};
 use tributary_profiles::desk::DeskError;

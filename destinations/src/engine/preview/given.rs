@@ -4,7 +4,7 @@ use super::PreviewProfile;
 use crate::config::DestinationConfig;
 use bytes::Bytes;
 use tributary_model::activation::{ActivationHeader, ActivationKind};
-use tributary_model::json::Members;
+use tributary_model::json::{Members, depth};
 use tributary_model::workspace::DestinationNeeds;
 use tributary_model::{
     Activation, EventView, Identifier, MessageId, Namespace, Position, SourceId, Timestamp,
@@ -69,30 +69,10 @@ pub(super) fn given(
 }
 
 fn check_depth(json: &str, what: &str) -> Result<(), String> {
-    if depth(json) > DEPTH_MAX {
+    if depth(json.as_bytes()) > DEPTH_MAX {
         return Err(format!("{what} is nested deeper than {DEPTH_MAX} levels; flatten it"));
     }
     Ok(())
-}
-
-/// How deeply objects and lists are nested in a JSON text.
-fn depth(json: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let (mut in_text, mut is_escaped) = (false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if in_text => is_escaped = true,
-            b'"' => in_text = !in_text,
-            b'{' | b'[' if !in_text => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 #[cfg(test)]

@@ -20,8 +20,8 @@ use super::config;
 use super::edits::{Changed, Parts};
 use crate::admin::edit::{Editor, invalid, invalid_at};
 use crate::admin::settings::Unsent;
-use crate::nesting::depth;
 use crate::workspaces::Refusal;
+use tributary_model::json::depth;
 
 /// How deeply an event, or a trait, may be nested: as deeply as the collector lets events be.
 const DEPTH_MAX: usize = 64;

@@ -2,12 +2,12 @@
 
 use super::identity::message_id;
 use crate::bulk::read::Person;
-use crate::nesting::depth;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tributary_ingest::IngestLimits;
 use tributary_model::Timestamp;
 use tributary_model::json::Members;
+use tributary_model::json::depth;
 
 /// Makes events of rows.
 pub(super) struct Drafting {
