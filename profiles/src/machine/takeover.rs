@@ -176,6 +176,19 @@ impl Machine {
         Ok(parties)
     }
 
+    /// Whether a member was told of with an identifier that is not on it now: another one may have it.
+    pub(super) fn was_told_of_more(
+        &mut self,
+        workspace: WorkspaceId,
+        profile: ProfileId,
+    ) -> Result<bool, ProjectError> {
+        let Some(standing) = self.standing(workspace, profile)? else { return Ok(false) };
+        let Some(ProfileRecord::Live(live)) = self.graph.profile(workspace, profile)? else {
+            return Ok(false);
+        };
+        Ok(told_of(&standing).into_iter().any(|identifier| !has(&live, identifier)))
+    }
+
     /// The profile that an identifier is on.
     fn owner(
         &mut self,

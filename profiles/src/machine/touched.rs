@@ -78,7 +78,8 @@ impl Machine {
         wanted: &mut Wanted,
     ) -> Result<(), ProjectError> {
         let (person, catalog) = (resolution.profile, &active.catalog);
-        if touched.changed.iter().any(|profile| *profile != person) {
+        let is_one_of_many = touched.changed.iter().any(|profile| *profile != person);
+        if is_one_of_many || (touched.changed.contains(&person) && self.was_told_of_more(id, person)?) {
             self.add_fellows(id, &touched.changed, &active.of_accounts, wanted)?;
             return self.take_over(id, active, touched.changed.clone());
         }

@@ -308,6 +308,25 @@ fn what_was_told_is_parted_also_while_an_audience_stands_still() {
     assert_eq!(driver.members(8).len(), 1);
 }
 
+/// An identifier that was taken away is nobody's until another profile enters with it. Once the one that it was taken from
+/// changes in any way, it is not told of that one's exit any more: the other is a member by it.
+#[test]
+fn an_identifier_that_another_entered_with_is_not_told_of_an_exit() {
+    let mut driver = Driver::new();
+    driver.define(vec![audience(4, "here", "not event(\"Left\")")]);
+    let (device, email) = (identifier(Namespace::ANONYMOUS_ID, "d1"), json!({"traits": {"email": "a@x.y"}}));
+    driver.send(EventKind::Track, json!({"anonymousId": "d1", "event": "Came", "context": email}));
+    driver.command(Action::Remove { who: Who::Identifier(device.clone()), identifier: device });
+    driver.send(EventKind::Track, json!({"userId": "u2", "anonymousId": "d1", "event": "Came"}));
+    driver.send(EventKind::Track, json!({"userId": "u1", "event": "Came", "context": email}));
+    driver.send(EventKind::Track, json!({"userId": "u1", "event": "Left"}));
+    let told = driver.told();
+    assert_eq!(
+        told,
+        ["+here anonymous_id:d1 email:a@x.y", "+here anonymous_id:d1 user_id:u2", "-here email:a@x.y",]
+    );
+}
+
 /// A limit that a membership rests on is kept with it, and nobody is told when that changes.
 #[test]
 fn a_membership_says_whether_it_is_approximate() {
