@@ -1,7 +1,7 @@
 //! Whether a destination could be run as it is configured: what is looked at before a configuration is saved.
 
 use crate::config::{DestinationConfig, Limits};
-use crate::configured::Configured;
+use crate::configured::{Configured, Ways};
 use crate::connect::{AddressRule, Addresses, Encryption, Outbound, RefusedAddress, SendError};
 use crate::definition::{SettingKind, SettingsError, Spec, TransportSpec};
 use crate::registry;
@@ -25,7 +25,8 @@ pub fn check(config: &DestinationConfig, allow_private: bool) -> Result<Destinat
     let outbound = OUTBOUND
         .as_ref()
         .map_err(|why| SettingsError::new("definition", format!("can't be used on this machine: {why}")))?;
-    let configured = Configured::new(config, &Limits::default(), outbound)?;
+    let ways = Ways { outbound: Arc::clone(outbound), tokens: None };
+    let configured = Configured::new(config, &Limits::default(), &ways)?;
     let spec = registry::find(&config.definition).expect("what is configured has a definition");
     check_addresses(spec, config, if allow_private { Addresses::Any } else { Addresses::Public })?;
     Ok(configured.plan.needs())

@@ -7,6 +7,7 @@ use crate::exchange::Payload;
 use crate::plan::Plan;
 use crate::registry;
 use crate::settings::{check_settings, count};
+use crate::tokens::TokenBook;
 use crate::transport::{Transport, TransportParts, transport};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,15 @@ const LONG_DELAY: Duration = Duration::from_secs(1);
 
 /// Activations that are read ahead while deliveries gather for long; those of other workspaces count as well.
 const LONG_WINDOW: u64 = 1 << 18;
+
+/// What every destination has to reach its receiver with.
+#[derive(Clone)]
+pub(crate) struct Ways {
+    /// The only way out of the process.
+    pub(crate) outbound: Arc<Outbound>,
+    /// The tokens of all destinations; `None` where nothing is sent.
+    pub(crate) tokens: Option<Arc<TokenBook>>,
+}
 
 /// A destination made of its configuration.
 #[derive(Clone)]
@@ -57,7 +67,7 @@ impl Configured {
     pub(crate) fn new(
         config: &DestinationConfig,
         limits: &Limits,
-        outbound: &Arc<Outbound>,
+        ways: &Ways,
     ) -> Result<Self, SettingsError> {
         let spec = spec_of(config)?;
         check_settings(spec, &config.settings)?;
@@ -66,7 +76,7 @@ impl Configured {
         fingerprint.copy_from_slice(&blake3::hash(&settings).as_bytes()[..8]);
         Ok(Self {
             plan: Arc::new(Plan::compile(spec, config)?),
-            transport: Self::transport(config, limits, outbound)?,
+            transport: Self::transport(config, limits, ways)?,
             order: spec.order,
             batch: Batch::new(spec, config)?,
             requests_per_second: rate(spec, config)?,
@@ -82,14 +92,15 @@ impl Configured {
     pub(crate) fn transport(
         config: &DestinationConfig,
         limits: &Limits,
-        outbound: &Arc<Outbound>,
+        ways: &Ways,
     ) -> Result<Arc<dyn Transport>, SettingsError> {
         let spec = spec_of(config)?;
         check_settings(spec, &config.settings)?;
         let parts = TransportParts {
-            outbound: Arc::clone(outbound),
+            outbound: Arc::clone(&ways.outbound),
             timeout: spec.limits.timeout_ms.map_or(limits.request_timeout, Duration::from_millis),
             response_bytes: limits.response_bytes,
+            tokens: ways.tokens.as_ref().map(|book| book.of(config.key())),
         };
         transport(spec, &config.settings, &parts)
     }
@@ -163,6 +174,7 @@ mod tests {
     fn the_way_to_a_destination_needs_no_mappings() {
         let (key, limits) = ((WorkspaceId(1), DestinationId(1)), Limits::default());
         let outbound = Arc::new(Outbound::new(Addresses::Any, limits.connect_timeout).expect("a way out"));
+        let ways = Ways { outbound, tokens: None };
         let mut config = DestinationConfig::new(key.0, key.1, "webhook", Position::at(0));
         config.mappings = Some(vec![Mapping {
             id: 1,
@@ -172,11 +184,11 @@ mod tests {
             trigger: None,
             fields: [].into(),
         }]);
-        let way = |config: &DestinationConfig| Configured::transport(config, &limits, &outbound);
+        let way = |config: &DestinationConfig| Configured::transport(config, &limits, &ways);
         assert_eq!(way(&config).err().map(|why| why.field), Some("url".to_owned()));
         config.settings.insert("url".to_owned(), "https://example.com/hook".into());
         assert!(way(&config).is_ok());
-        let broken = Configured::new(&config, &limits, &outbound).err().expect("there is no such action");
+        let broken = Configured::new(&config, &limits, &ways).err().expect("there is no such action");
         assert!(broken.field.starts_with("mappings[0]"), "{broken}");
         config.definition = "no-such".to_owned();
         assert_eq!(way(&config).err().map(|why| why.field), Some("definition".to_owned()));

@@ -1,11 +1,13 @@
 //! The engine: one task for each destination, started, told of changes, and stopped together.
 
 use crate::config::{DestinationConfig, Key, Limits, Wanted};
+use crate::configured::Ways;
 use crate::connect::{Addresses, Outbound, SendError};
 use crate::metrics::Meters;
 use crate::retry::RetryPolicy;
 use crate::status::{Asked, DestinationStatus, StatusCell};
 use crate::store::Store;
+use crate::tokens::{TokenBook, Vault};
 use crate::worker::{End, Shared, Worker, WorkerError};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -44,6 +46,8 @@ pub struct EngineOptions {
     pub clock: Arc<dyn Clock>,
     /// Whether destinations may have private, loopback and link-local addresses.
     pub allow_private_destinations: bool,
+    /// What seals the credentials that it has to keep.
+    pub vault: Arc<dyn Vault>,
     /// When failed deliveries are tried again, and when they are given up.
     pub retry: RetryPolicy,
     /// The limits of each destination.
@@ -91,11 +95,13 @@ impl Engine {
         )?);
         let addresses = if options.allow_private_destinations { Addresses::Any } else { Addresses::Public };
         let outbound = Outbound::new(addresses, limits.connect_timeout).map_err(EngineError::Outbound)?;
+        let tokens = TokenBook::new(Arc::clone(&store), options.vault);
+        let ways = Ways { outbound: Arc::new(outbound), tokens: Some(Arc::new(tokens)) };
         let shared = Arc::new(Shared {
             log: options.activations,
             store,
             clock: options.clock,
-            outbound: Arc::new(outbound),
+            ways,
             retry: options.retry,
             limits: options.limits,
         });

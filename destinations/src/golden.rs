@@ -7,7 +7,7 @@
 
 use crate::check::check;
 use crate::config::{DestinationConfig, Limits};
-use crate::configured::Configured;
+use crate::configured::{Configured, Ways};
 use crate::connect::{Addresses, Outbound};
 use crate::definition::{RawSettings, Spec};
 use crate::exchange::{Payload, RequestRecord};
@@ -137,8 +137,8 @@ fn plan(spec: &Spec, name: &str) -> Case {
     config.audiences = given.profile.audiences.into_keys().collect();
     let limits = Limits::default();
     let outbound = Arc::new(Outbound::new(Addresses::Any, limits.connect_timeout).expect("clients"));
-    let configured =
-        Configured::new(&config, &limits, &outbound).unwrap_or_else(|why| panic!("{place}: {why}"));
+    let ways = Ways { outbound, tokens: None };
+    let configured = Configured::new(&config, &limits, &ways).unwrap_or_else(|why| panic!("{place}: {why}"));
     let mut payloads = match configured.plan.plan(config.key(), &activation) {
         Planned::Payloads { payloads, refused } => {
             assert!(refused.is_empty(), "{place}: {refused:?}");

@@ -8,7 +8,7 @@
 //! - What happens to a delivery: `fanout` (which activations are whose), `worker` and `sending` (one task for each destination:
 //!   read, plan, send, judge, record), `health` (pauses), `pace` (concurrency, rate, budget), [`retry`] (when again, when no
 //!   more), `replaying` (sending again what was before).
-//! - What is remembered: `ledger` and `order` (in memory, pure), `stored` and `store` (in fjall), [`dead_letter`] (what is given
+//! - What is remembered: `tokens` (of OAuth 2.0), `ledger` and `order` (in memory, pure), `stored` and `store` (in fjall), [`dead_letter`] (what is given
 //!   up), [`records`] (attempts), `counts` and [`overview`] (numbers by the minute).
 //! - [`engine`] starts, reconfigures, parks, resumes and removes the workers, and answers questions about them.
 //!
@@ -55,6 +55,7 @@ mod settings;
 mod status;
 mod store;
 mod stored;
+mod tokens;
 mod transport;
 mod worker;
 
@@ -71,4 +72,5 @@ pub use mapping::Mapper;
 pub use retry::RetryPolicy;
 pub use status::{DestinationStatus, Paused};
 pub use stored::{PauseReason, Totals};
+pub use tokens::Vault;
 pub use transport::Person;

@@ -237,7 +237,7 @@ impl<'a> Sending<'a> {
             self.leaving = true;
         } else if config != self.config {
             let shared = &self.worker.shared;
-            match Configured::new(&config, &shared.limits, &shared.outbound) {
+            match Configured::new(&config, &shared.limits, &shared.ways) {
                 Ok(configured) => self.take_over(configured),
                 // It is reported where the destination is begun again.
                 Err(_) => self.leaving = true,

@@ -5,8 +5,7 @@
 //! recorded, memory is dropped, and the task begins again from the store.
 
 use crate::config::{DestinationConfig, Key, Limits, Wanted, wanted_config};
-use crate::configured::Configured;
-use crate::connect::Outbound;
+use crate::configured::{Configured, Ways};
 use crate::definition::OrderSpec;
 use crate::ledger::{Ledger, LetterLimits};
 use crate::locate::start_for;
@@ -36,7 +35,7 @@ pub(crate) struct Shared {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) store: Arc<Store>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) outbound: Arc<Outbound>,
+    pub(crate) ways: Ways,
     pub(crate) retry: RetryPolicy,
     pub(crate) limits: Limits,
 }
@@ -94,7 +93,7 @@ impl Worker {
             self.publish(self.summary(&config, &ledger));
             self.cell.change(|status| status.problem = None);
             self.show_unread(&config, &ledger).await?;
-            match Configured::new(&config, &self.shared.limits, &self.shared.outbound) {
+            match Configured::new(&config, &self.shared.limits, &self.shared.ways) {
                 Ok(configured) => Sending::new(&mut self, config, configured, ledger, replay).run().await?,
                 Err(why) => {
                     drop(ledger);

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tributary_destinations::{
     DeadLetter, DestinationConfig, DestinationStatus, Engine, EngineOptions, Limits, RetryPolicy, Totals,
+    Vault,
 };
 use tributary_eventlog::{EventLog, MemoryLog};
 use tributary_model::activation::{ActivationHeader, ActivationKind};
@@ -33,6 +34,19 @@ pub(crate) struct Bench {
     appended: u64,
     /// The ordinal of the last activation among those of its record.
     ordinal: u32,
+}
+
+/// Marks what it seals, and opens nothing else.
+struct Marked;
+
+impl Vault for Marked {
+    fn seal(&self, workspace: WorkspaceId, destination: DestinationId, secret: &str) -> String {
+        format!("sealed for {workspace}/{destination}: {secret}")
+    }
+
+    fn open(&self, workspace: WorkspaceId, destination: DestinationId, sealed: &str) -> Option<String> {
+        sealed.strip_prefix(&format!("sealed for {workspace}/{destination}: ")).map(str::to_owned)
+    }
 }
 
 impl Bench {
@@ -77,6 +91,7 @@ impl Bench {
             db: db.expect("a database"),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             allow_private_destinations: self.allow_private,
+            vault: Arc::new(Marked),
             retry: RetryPolicy::default(),
             limits: self.limits,
         });
@@ -97,6 +112,11 @@ impl Bench {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.running.as_ref().expect("an engine runs").1
+    }
+
+    /// Waits for the answer to a question.
+    pub(crate) fn ask<T>(&self, question: impl Future<Output = T>) -> T {
+        self.running.as_ref().expect("an engine runs").0.block_on(question)
     }
 
     /// Appends an activation of the next position, and tells that position.

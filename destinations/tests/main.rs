@@ -2,6 +2,7 @@
 
 mod batching;
 mod conservation;
+mod credentials;
 mod delivering;
 mod harness;
 mod isolation;

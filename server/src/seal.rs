@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use tributary_destinations::Vault;
 use tributary_model::{DestinationId, WorkspaceId};
 
 use crate::credentials::Secret;
@@ -85,6 +86,20 @@ impl SealingKey {
         let opened =
             self.0.decrypt(&XNonce::from(*nonce), payload).map_err(|_| UnsealError::Refused(name()))?;
         String::from_utf8(opened).map(Secret::new).map_err(|_| UnsealError::Damaged(name()))
+    }
+}
+
+/// The setting that a token endpoint's newest refresh token is sealed for.
+const REFRESH_TOKEN: &str = "(newest refresh token)";
+
+impl Vault for SealingKey {
+    fn seal(&self, workspace: WorkspaceId, destination: DestinationId, secret: &str) -> String {
+        self.seal(Place { workspace, destination, setting: REFRESH_TOKEN }, secret)
+    }
+
+    fn open(&self, workspace: WorkspaceId, destination: DestinationId, sealed: &str) -> Option<String> {
+        let opened = self.open(Place { workspace, destination, setting: REFRESH_TOKEN }, sealed);
+        opened.ok().map(|secret| secret.expose().to_owned())
     }
 }
 

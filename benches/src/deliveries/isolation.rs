@@ -1,8 +1,9 @@
-//! What a dead and a slow destination cost the healthy ones: the same load on a server whose 200 destinations are all
-//! healthy, and on one of which one never gets an answer and one gets one a second, by turns.
+//! What broken destinations cost the healthy ones: the same load on a server whose 200 destinations are all healthy, and on
+//! one of which one is black-holed (no connection can be made), one gets an answer a second, and one never gets an answer, by
+//! turns.
 
 use super::poster::Poster;
-use super::sink::Sink;
+use super::sink::{BlackHole, Sink};
 use crate::load::control::Control;
 use crate::load::latency::Summary;
 use crate::load::process::Process;
@@ -54,7 +55,7 @@ pub(crate) fn command(args: &IsolationArgs) -> anyhow::Result<()> {
         let moved = broken.took.p99_ms / healthy.took.p99_ms - 1.0;
         let grown = (broken.rss_bytes as f64 - healthy.rss_bytes as f64) / 1e6;
         println!(
-            "pair {pair}: all healthy: {}, {:.0} MB; one dead and one slow: {}, {:.0} MB; p99 moved by {:+.1} %, memory by {grown:+.1} MB",
+            "pair {pair}: all healthy: {}, {:.0} MB; three broken: {}, {:.0} MB; p99 moved by {:+.1} %, memory by {grown:+.1} MB",
             healthy.took,
             healthy.rss_bytes as f64 / 1e6,
             broken.took,
@@ -76,13 +77,15 @@ fn run(args: &IsolationArgs, with_broken: bool) -> anyhow::Result<Run> {
     let run = runtime.block_on(async {
         let mut control = Control::new(driven.target.api, &driven.target.token);
         control.ready(Duration::from_secs(300)).await?;
+        let hole = BlackHole::open().await?;
         for number in 0..args.destinations {
-            let path = match number {
-                0 if with_broken => "dead".to_owned(),
-                1 if with_broken => "slow".to_owned(),
-                number => format!("healthy/{number}"),
+            let url = match number {
+                0 if with_broken => hole.url(),
+                1 if with_broken => sink.url("slow"),
+                2 if with_broken => sink.url("mute"),
+                number => sink.url(&format!("healthy/{number}")),
             };
-            control.create_webhook(&sink.url(&path), 1).await?;
+            control.create_webhook(&url, 1).await?;
         }
         let mut poster = Poster::new(&driven.target);
         let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / args.rate as f64));
@@ -96,7 +99,7 @@ fn run(args: &IsolationArgs, with_broken: bool) -> anyhow::Result<Run> {
                 drop(sink.take());
             }
         }
-        let healthy = u64::from(args.destinations) - if with_broken { 2 } else { 0 };
+        let healthy = u64::from(args.destinations) - if with_broken { 3 } else { 0 };
         let want = (args.seconds + 5) * args.rate * healthy;
         let mut wait = tokio::time::interval(Duration::from_millis(20));
         for _ in 0..3_000 {

@@ -1,34 +1,30 @@
-//! Receivers of webhooks that note how long deliveries took: healthy ones, one that takes a request a second, and one that
-//! never answers.
+//! Receivers of webhooks that note how long deliveries took: healthy ones, one that takes a request a second, one that never
+//! answers; and a black hole, to which no connection can be made.
 
 use crate::deliveries::poster::now_micros;
-use crate::load::http::{Head, read_more};
 use crate::load::latency::Latency;
-use anyhow::Context;
-use std::io;
+use crate::load::loopback::{Loopback, Taker};
+use anyhow::{Context, ensure};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 /// The member of an event with the time at which it was posted.
 const SENT: &[u8] = b"\"sent_micros\":";
 
+/// How long a connection on loopback takes at most; one that takes longer will never be.
+const CONNECT_MAX: Duration = Duration::from_millis(500);
+
+/// Connections that fill the queue of a listener whose queue has no room, and more than those.
+const FILLING_MAX: usize = 8;
+
 /// A receiver at work on a free loopback port, until dropped. What it does depends on the path: `/slow` answers one request
-/// a second, `/dead` never answers, any other answers at once.
+/// a second, `/mute` never answers, any other answers at once.
 #[derive(Debug)]
-pub(crate) struct Sink {
-    address: SocketAddr,
-    seen: Arc<Seen>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub(crate) struct Sink(Loopback<Seen>);
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -40,93 +36,74 @@ struct Seen {
     slow: tokio::sync::Mutex<()>,
 }
 
+impl Taker for Seen {
+    async fn take(&self, head: &[u8], body: &[u8]) {
+        if head.starts_with(b"POST /mute") {
+            std::future::pending::<()>().await;
+        } else if head.starts_with(b"POST /slow") {
+            let _turn = self.slow.lock().await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        } else {
+            note(self, body);
+        }
+    }
+}
+
 impl Sink {
     /// Starts one.
     ///
     /// # Errors
     /// If there is no free port, or no thread can be started.
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
-        let listener = listener.context("no free loopback port for the receiver")?;
-        let address = listener.local_addr()?;
-        let seen = Arc::new(Seen::default());
-        let (stop, stopped) = oneshot::channel();
-        let counter = Arc::clone(&seen);
-        let thread = std::thread::Builder::new().name("sink".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = accept(&listener, &counter) => {}
-                    _ = stopped => {}
-                }
-            });
-        })?;
-        Ok(Self { address, seen, stop: Some(stop), thread: Some(thread) })
+        Loopback::start("sink", Seen::default()).map(Self)
     }
 
     /// Where it takes deliveries.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}/{path}", self.address)
+        format!("http://{}/{path}", self.0.address)
     }
 
     /// Events that came to healthy receivers.
     pub(crate) fn events(&self) -> u64 {
-        self.seen.events.load(Ordering::Relaxed)
+        self.0.taker.events.load(Ordering::Relaxed)
     }
 
     /// How long they took, since this was last asked.
     pub(crate) fn take(&self) -> Latency {
-        std::mem::take(&mut *self.seen.took.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.taker.took.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Drop for Sink {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A receiver that panicked has shown so by what it did not count.
-            let _ended = thread.join();
-        }
-    }
+/// An address on loopback that swallows what is sent to it: its queue of connections is full, so that the kernel drops every
+/// attempt to connect, as a firewall would.
+#[derive(Debug)]
+pub(crate) struct BlackHole {
+    address: SocketAddr,
+    _listener: TcpListener,
+    _queue: Vec<TcpStream>,
 }
 
-async fn accept(listener: &TcpListener, seen: &Arc<Seen>) {
-    // An error is of one connection (or of too many): the next may do.
-    loop {
-        if let Ok((stream, _)) = listener.accept().await {
-            let seen = Arc::clone(seen);
-            tokio::spawn(async move {
-                // The server closes its connections as it likes.
-                let _ended = serve(stream, &seen).await;
-            });
+impl BlackHole {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// If there is no free port, or connections to it can still be made in the end.
+    pub(crate) async fn open() -> anyhow::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).context("no free loopback port for the black hole")?;
+        let listener = socket.listen(0)?;
+        let address = listener.local_addr()?;
+        let mut queue = Vec::new();
+        while let Ok(connected) = timeout(CONNECT_MAX, TcpStream::connect(address)).await {
+            queue.push(connected?);
+            ensure!(queue.len() < FILLING_MAX, "this kernel takes connections beyond a listener's queue");
         }
+        Ok(Self { address, _listener: listener, _queue: queue })
     }
-}
 
-async fn serve(mut stream: TcpStream, seen: &Seen) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut input = Vec::new();
-    loop {
-        let head = loop {
-            if let Some(head) = Head::parse(&input)? {
-                break head;
-            }
-            read_more(&mut stream, &mut input).await?;
-        };
-        let end = head.bytes + head.body_bytes;
-        while input.len() < end {
-            read_more(&mut stream, &mut input).await?;
-        }
-        if input.starts_with(b"POST /dead") {
-            std::future::pending::<()>().await;
-        } else if input.starts_with(b"POST /slow") {
-            let _turn = seen.slow.lock().await;
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        } else {
-            note(seen, &input[head.bytes..end]);
-        }
-        input.drain(..end);
-        stream.write_all(ANSWER).await?;
+    /// Where it swallows deliveries.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/", self.address)
     }
 }
 
@@ -141,5 +118,21 @@ fn note(seen: &Seen, body: &[u8]) {
         let sent = digits.fold(0u64, |number, digit| number.saturating_mul(10) + u64::from(digit - b'0'));
         took.note(Duration::from_micros(now.saturating_sub(sent)));
         seen.events.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_connects_to_a_black_hole() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let hole = BlackHole::open().await.expect("opened");
+            assert_eq!(hole.url(), format!("http://{}/", hole.address));
+            let connected = timeout(Duration::from_millis(100), TcpStream::connect(hole.address)).await;
+            assert!(connected.is_err(), "{connected:?}");
+        });
     }
 }

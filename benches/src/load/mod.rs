@@ -1,6 +1,6 @@
 //! The commands under `load`, and what they are made of.
 //!
-//! [`run`] is the core: [`drive`] sends, [`receiver`] takes deliveries, [`probe`] reads profiles, while [`process`]
+//! [`run`] is the core: [`drive`] sends, [`receiver`] takes deliveries (on [`loopback`]), [`probe`] reads profiles, while [`process`]
 //! and [`machine`] look at what that costs and [`report`] says it. [`server`] starts the server, or finds one.
 
 pub(crate) mod control;
@@ -10,6 +10,7 @@ pub(crate) mod flamegraph;
 pub(crate) mod http;
 pub(crate) mod idle;
 pub(crate) mod latency;
+pub(crate) mod loopback;
 mod machine;
 pub(crate) mod pair;
 pub(crate) mod prepare;

@@ -167,7 +167,7 @@ impl Engine {
     ) -> BoxFuture<'static, Result<PreviewReport, PreviewError>> {
         let shared = Arc::clone(&self.shared);
         self.spawned(async move {
-            let configured = Configured::new(&config, &shared.limits, &shared.outbound)?;
+            let configured = Configured::new(&config, &shared.limits, &shared.ways)?;
             let activation = match order.of {
                 PreviewOf::Event { event, profile } => {
                     let needs = configured.plan.needs();
@@ -206,7 +206,7 @@ impl Engine {
     ) -> BoxFuture<'static, Result<Option<CallReport>, PreviewError>> {
         let shared = Arc::clone(&self.shared);
         self.spawned(async move {
-            let transport = Configured::transport(&config, &shared.limits, &shared.outbound)?;
+            let transport = Configured::transport(&config, &shared.limits, &shared.ways)?;
             let called = match transport.test(shared.clock.now()) {
                 Some(call) => Some(reported(call.await)),
                 None => None,
@@ -228,7 +228,7 @@ impl Engine {
     ) -> BoxFuture<'static, Result<Option<CallReport>, PreviewError>> {
         let shared = Arc::clone(&self.shared);
         self.spawned(async move {
-            let transport = Configured::transport(&config, &shared.limits, &shared.outbound)?;
+            let transport = Configured::transport(&config, &shared.limits, &shared.ways)?;
             let called = match transport.delete(&person, shared.clock.now()) {
                 Some(call) => Some(reported(call.await)),
                 None => None,

@@ -10,6 +10,19 @@ use tributary_model::{Activation, EventKind, MessageId, Position, ProfileId, Sou
 const WORKSPACE: WorkspaceId = WorkspaceId(1);
 const DESTINATION: DestinationId = DestinationId(1);
 
+/// Leaves secrets as they are.
+struct Open;
+
+impl Vault for Open {
+    fn seal(&self, _: WorkspaceId, _: DestinationId, secret: &str) -> String {
+        secret.to_owned()
+    }
+
+    fn open(&self, _: WorkspaceId, _: DestinationId, sealed: &str) -> Option<String> {
+        Some(sealed.to_owned())
+    }
+}
+
 fn engine(directory: &tempfile::TempDir, log: &Arc<MemoryLog>) -> Engine {
     Engine::start(EngineOptions {
         runtime: Handle::current(),
@@ -17,6 +30,7 @@ fn engine(directory: &tempfile::TempDir, log: &Arc<MemoryLog>) -> Engine {
         db: fjall::Database::builder(directory.path()).worker_threads(2).open().expect("a database"),
         clock: Arc::new(SystemClock),
         allow_private_destinations: true,
+        vault: Arc::new(Open),
         retry: RetryPolicy {
             base: Duration::from_secs(3600),
             cap: Duration::from_secs(3600),

@@ -10,6 +10,7 @@
 //! | `dst_waiting` | sequence in the activations log (8) | a delivery in the retry queue ([`Waiting`]) |
 //! | `dst_letters` | number (8), bytes of the value (4) | a dead letter |
 //! | `dst_replays` | number (8) | a replay ([`ReplayJob`]) |
+//! | `dst_tokens` | nothing | the newest refresh token of OAuth 2.0, sealed: a text |
 //! | `dst_records_<day>`, `dst_record_index_<day>` | see `records` | attempts and what was exchanged |
 //! | `dst_outcomes_<day>` | see `outcomes` | how deliveries ended that were not simply taken |
 //! | `rollups` | see `rollup` | counts by the minute |
@@ -29,6 +30,7 @@ mod outcomes;
 mod records;
 mod replays;
 mod rollup;
+mod tokens;
 mod writer;
 
 #[cfg(test)]
@@ -163,6 +165,8 @@ struct Tables {
     waiting: Keyspace,
     letters: Letters,
     replays: Replays,
+    /// Refresh tokens by destination.
+    tokens: Keyspace,
     records: Records,
     outcomes: Outcomes,
     rollups: Rollups,
@@ -175,6 +179,7 @@ impl Tables {
             waiting: db.keyspace("dst_waiting", KeyspaceCreateOptions::default)?,
             letters: Letters::open(&db)?,
             replays: Replays::open(&db)?,
+            tokens: db.keyspace("dst_tokens", KeyspaceCreateOptions::default)?,
             records: Records::open(&db)?,
             outcomes: Outcomes::open(&db, outcome_days)?,
             rollups: Rollups::open(&db)?,
@@ -374,7 +379,9 @@ impl Store {
     pub(crate) fn end(&self, key: Key, state: &StoredState) -> Result<(), StoreError> {
         let tables = &*self.tables;
         let mut batch = tables.db.batch();
-        for keyspace in [tables.letters.keyspace(), &tables.waiting, tables.replays.keyspace()] {
+        for keyspace in
+            [tables.letters.keyspace(), &tables.waiting, tables.replays.keyspace(), &tables.tokens]
+        {
             for entry in keyspace.prefix(key.prefix()) {
                 batch.remove(keyspace, entry.key()?);
                 if batch.len() == REMOVED_MAX {

@@ -8,10 +8,13 @@ mod http;
 mod object_storage;
 mod postgresql;
 
+pub(crate) use http::Grant;
+
 use crate::connect::Outbound;
 use crate::definition::{RawSettings, SettingsError, Spec, TransportSpec};
 use crate::exchange::{Exchange, Payload, RequestRecord, ResponseRecord, Verdict};
 use crate::failure::Failure;
+use crate::tokens::Tokens;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +33,8 @@ pub(crate) struct TransportParts {
     pub(crate) timeout: Duration,
     /// Bytes of an answer that are read.
     pub(crate) response_bytes: usize,
+    /// Where its tokens are; without that, tokens are this transport's own and are gone with it.
+    pub(crate) tokens: Option<Tokens>,
 }
 
 /// What a test call, or a deletion, did.

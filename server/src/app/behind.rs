@@ -207,6 +207,7 @@ impl Behind {
             db,
             clock: Arc::clone(&self.clock),
             allow_private_destinations: self.config.allow_private_destinations,
+            vault: Arc::new(self.sealing.clone()),
             retry: configs::retries(&self.config),
             limits: configs::destination_limits(&self.config),
         })?;

@@ -23,6 +23,7 @@ use tributary_profiles::StatePaths;
 use tributary_profiles::generation::Generation;
 use tributary_profiles::reference::{Reference, stored_counts, stored_profiles};
 use tributary_server::keys::Keys;
+use tributary_server::seal::SealingKey;
 
 const WORKSPACE: WorkspaceId = WorkspaceId(1);
 const CACHE_BYTES: u64 = 32 << 20;
@@ -177,6 +178,7 @@ async fn books_of(path: &Path, logs: &Logs, id: DestinationId) -> DestinationSta
         db,
         clock: Arc::new(SystemClock),
         allow_private_destinations: true,
+        vault: Arc::new(SealingKey::derive(b"nothing is sent")),
         retry: RetryPolicy::default(),
         limits: Limits::default(),
     })

@@ -18,6 +18,7 @@ use crate::settings::with_defaults;
 use authentication::Authentication;
 use futures_util::future::BoxFuture;
 use judge::Judge;
+pub(crate) use oauth::Grant;
 use oauth::{Oauth, Token};
 use request::{Form, Subject, root};
 use std::borrow::Cow;

@@ -1,14 +1,15 @@
 //! Tokens of OAuth 2.0: got by the client's own credentials or by a refresh token, kept in memory until shortly before they
 //! run out, thrown away when a receiver refuses one.
 //!
-//! A server that gives a new refresh token with an access token may take the old one no longer. The new one is kept in memory:
-//! a restart, or new settings, begin with the one in the settings again.
+//! A server that gives a new refresh token with an access token may take the old one no longer. The new one is kept before the
+//! access token is used, see [`crate::tokens`].
 
 use super::request::USER_AGENT;
 use crate::connect::{InboundResponse, Masker, Outbound, OutboundRequest};
 use crate::definition::OauthGrant;
 use crate::exchange::Verdict;
 use crate::failure::{Failure, Reason};
+use crate::tokens::{Fingerprint, Tokens};
 use crate::transport::TransportParts;
 use futures_util::future::BoxFuture;
 use oauth2::basic::{BasicClient, BasicErrorResponse, BasicErrorResponseType, BasicTokenResponse};
@@ -17,6 +18,7 @@ use oauth2::{
     RefreshToken, RequestTokenError, Scope, TokenResponse, TokenUrl,
 };
 use reqwest::header::HeaderValue;
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -46,10 +48,17 @@ pub(super) struct Credentials<'a> {
 
 /// The tokens of one destination.
 pub(super) struct Oauth {
-    grant: OauthGrant,
+    kind: OauthGrant,
     client: Client,
     scopes: Vec<Scope>,
     way: Way,
+    /// Where refresh tokens are kept, and for which credentials.
+    kept: Option<(Tokens, Fingerprint)>,
+    grant: Arc<Grant>,
+}
+
+/// What the same credentials share, however often they are made.
+pub(crate) struct Grant {
     /// Held while a token is fetched: whoever needs one meanwhile waits, and takes what came of it.
     state: Mutex<State>,
     /// How often the token endpoint was asked.
@@ -61,6 +70,16 @@ struct State {
     /// What came of asking the last time, if it was no token.
     refused: Option<Verdict>,
     refresh_token: Option<RefreshToken>,
+    /// Whether a kept refresh token was looked for.
+    is_read: bool,
+}
+
+impl Grant {
+    fn new(refresh_token: Option<&str>) -> Self {
+        let refresh_token = refresh_token.map(|token| RefreshToken::new(token.to_owned()));
+        let state = State { token: None, refused: None, refresh_token, is_read: false };
+        Self { state: Mutex::new(state), asked: AtomicU64::new(0) }
+    }
 }
 
 /// A token.
@@ -89,7 +108,7 @@ impl Oauth {
     /// # Errors
     /// What is wrong with the token endpoint's URL, to be read after the setting's name.
     pub(super) fn new(
-        grant: OauthGrant,
+        kind: OauthGrant,
         token_url: &str,
         credentials: &Credentials<'_>,
         parts: &TransportParts,
@@ -101,14 +120,23 @@ impl Oauth {
             .set_client_secret(ClientSecret::new(credentials.secret.to_owned()))
             .set_token_uri(url);
         let scopes = credentials.scope.unwrap_or_default().split_ascii_whitespace();
-        let refresh_token = credentials.refresh_token.map(|token| RefreshToken::new(token.to_owned()));
+        let of_person = [token_url, credentials.id, credentials.refresh_token.unwrap_or_default()];
+        let rest = [credentials.secret, credentials.scope.unwrap_or_default()];
+        let all: Vec<&str> = of_person.into_iter().chain(rest).collect();
+        let new = || Grant::new(credentials.refresh_token);
+        let grant = match &parts.tokens {
+            Some(tokens) => tokens.grant(fingerprint(&all), new),
+            None => Arc::new(new()),
+        };
+        let is_kept = matches!(kind, OauthGrant::RefreshToken);
+        let kept = parts.tokens.clone().filter(|_| is_kept);
         Ok(Self {
-            grant,
+            kind,
             client,
             scopes: scopes.map(|scope| Scope::new(scope.to_owned())).collect(),
             way: Way { outbound: Arc::clone(&parts.outbound), timeout, now: Timestamp::MIN },
-            state: Mutex::new(State { token: None, refused: None, refresh_token }),
-            asked: AtomicU64::new(0),
+            kept: kept.map(|tokens| (tokens, fingerprint(&of_person))),
+            grant,
         })
     }
 
@@ -117,25 +145,38 @@ impl Oauth {
     /// # Errors
     /// What it means for the deliveries that there is none.
     pub(super) async fn token(&self, at: Timestamp) -> Result<Token, Verdict> {
-        let asked = self.asked.load(Ordering::SeqCst);
-        let mut state = self.state.lock().await;
+        let asked = self.grant.asked.load(Ordering::SeqCst);
+        let mut state = self.grant.state.lock().await;
         if let Some(token) = state.token.as_ref().filter(|token| token.until.is_none_or(|until| at < until)) {
             return Ok(token.clone());
         }
         // Somebody asked while this one waited, and was refused: asking once more would only press the endpoint.
-        if let Some(refused) = state.refused.as_ref().filter(|_| asked != self.asked.load(Ordering::SeqCst)) {
+        if let Some(refused) =
+            state.refused.as_ref().filter(|_| asked != self.grant.asked.load(Ordering::SeqCst))
+        {
             return Err(refused.clone());
         }
         state.token = None;
+        if !state.is_read
+            && let Some(kept) = self.read_kept().await
+        {
+            state.is_read = true;
+            state.refresh_token = kept.map(RefreshToken::new).or(state.refresh_token.take());
+        }
         let fetched = self.fetch(state.refresh_token.as_ref(), at).await;
-        let number = self.asked.fetch_add(1, Ordering::SeqCst);
+        let number = self.grant.asked.fetch_add(1, Ordering::SeqCst);
         let fetched = fetched.and_then(|answer| {
             let token = read(&answer, number, at)?;
             Ok((token, answer.refresh_token().cloned()))
         });
         match fetched {
             Ok((token, refresh_token)) => {
-                state.refresh_token = refresh_token.or(state.refresh_token.take());
+                if let Some(new) = refresh_token {
+                    if state.refresh_token.as_ref().is_none_or(|old| old.secret() != new.secret()) {
+                        self.keep(&new).await;
+                    }
+                    state.refresh_token = Some(new);
+                }
                 state.refused = None;
                 state.token = Some(token.clone());
                 Ok(token)
@@ -149,9 +190,37 @@ impl Oauth {
 
     /// Uses that token no more: a receiver refused it.
     pub(super) async fn throw_away(&self, token: &Token) {
-        let mut state = self.state.lock().await;
+        let mut state = self.grant.state.lock().await;
         if state.token.as_ref().is_some_and(|known| known.number == token.number) {
             state.token = None;
+        }
+    }
+
+    /// The refresh token that was kept when there was a new one; the outer `None` if that can't be told now.
+    async fn read_kept(&self) -> Option<Option<String>> {
+        let Some((tokens, fingerprint)) = self.kept.clone() else { return Some(None) };
+        match tokio::task::spawn_blocking(move || tokens.kept(fingerprint)).await {
+            Ok(Ok(kept)) => Some(kept),
+            Ok(Err(why)) => {
+                let error = &why as &dyn Error;
+                tracing::error!(error, "a kept refresh token can't be read: the one in the settings is used");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Keeps a new refresh token. Where that fails it is used nevertheless: the old one may do no longer.
+    async fn keep(&self, token: &RefreshToken) {
+        let Some((tokens, fingerprint)) = self.kept.clone() else { return };
+        let token = token.secret().clone();
+        let kept = tokio::task::spawn_blocking(move || tokens.keep(fingerprint, &token)).await;
+        if let Ok(Err(why)) = kept {
+            let error = &why as &dyn Error;
+            tracing::error!(
+                error,
+                "a new refresh token can't be kept: a restart begins with one that may do no longer"
+            );
         }
     }
 
@@ -162,7 +231,7 @@ impl Oauth {
     ) -> Result<BasicTokenResponse, Verdict> {
         let way = Way { now: at, ..self.way.clone() };
         let scopes = self.scopes.iter().cloned();
-        let answer = match (self.grant, refresh_token) {
+        let answer = match (self.kind, refresh_token) {
             (OauthGrant::RefreshToken, Some(token)) => {
                 self.client.exchange_refresh_token(token).add_scopes(scopes).request_async(&way).await
             }
@@ -180,6 +249,16 @@ impl Oauth {
             RequestTokenError::Parse(..) | RequestTokenError::Other(_) => unreadable(),
         })
     }
+}
+
+/// Of texts of any length, so that no two lists have the same.
+fn fingerprint(texts: &[&str]) -> Fingerprint {
+    let mut hasher = blake3::Hasher::new();
+    for text in texts {
+        hasher.update(&(text.len() as u64).to_be_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.finalize()
 }
 
 fn read(answer: &BasicTokenResponse, number: u64, at: Timestamp) -> Result<Token, Verdict> {

@@ -22,7 +22,7 @@ fn parts(addresses: Addresses) -> TransportParts {
         Addresses::Public => Arc::clone(&PUBLIC),
         Addresses::Any => outbound(addresses),
     };
-    TransportParts { outbound, timeout: 10 * SECOND, response_bytes: 64 << 10 }
+    TransportParts { outbound, timeout: 10 * SECOND, response_bytes: 64 << 10, tokens: None }
 }
 
 fn setting(name: &str, kind: &str, secret: bool) -> Json {

@@ -45,6 +45,7 @@ pub(super) fn parts() -> TransportParts {
         outbound: Arc::new(outbound),
         timeout: Duration::from_secs(10),
         response_bytes: 64 << 10,
+        tokens: None,
     }
 }
 

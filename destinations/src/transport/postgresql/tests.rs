@@ -27,7 +27,8 @@ fn settings(over: Value) -> RawSettings {
 
 pub(super) fn database(over: Value, timeout: Duration) -> Result<Postgresql, SettingsError> {
     let outbound = Outbound::new(Addresses::Any, Duration::from_secs(10)).expect("a way out");
-    let parts = TransportParts { outbound: Arc::new(outbound), timeout, response_bytes: 64 << 10 };
+    let parts =
+        TransportParts { outbound: Arc::new(outbound), timeout, response_bytes: 64 << 10, tokens: None };
     Postgresql::new(spec(), &settings(over), &parts)
 }
 

@@ -10,7 +10,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn authentication(specs: Json, settings: Json) -> Result<Authentication, SettingsError> {
     let outbound = Arc::new(Outbound::new(Addresses::Public, SECOND).expect("a way out"));
-    let parts = TransportParts { outbound, timeout: SECOND, response_bytes: 100 };
+    let parts = TransportParts { outbound, timeout: SECOND, response_bytes: 100, tokens: None };
     let specs: Vec<AuthenticationSpec> = serde_json::from_value(specs).expect("specifications");
     let settings: RawSettings = serde_json::from_value(settings).expect("settings");
     Authentication::new(&specs, &settings, &parts, SECOND)

@@ -11,7 +11,7 @@ fn at(seconds: i64) -> Timestamp {
 
 fn oauth(receiver: &Receiver, refresh_token: Option<&str>) -> Oauth {
     let outbound = Arc::new(Outbound::new(Addresses::Any, 10 * SECOND).expect("a way out"));
-    let parts = TransportParts { outbound, timeout: 10 * SECOND, response_bytes: 100 };
+    let parts = TransportParts { outbound, timeout: 10 * SECOND, response_bytes: 100, tokens: None };
     let credentials = Credentials { id: "ada", secret: "l?ve", refresh_token, scope: Some("read  write") };
     let grant =
         if refresh_token.is_some() { OauthGrant::RefreshToken } else { OauthGrant::ClientCredentials };
