@@ -1,6 +1,6 @@
 //! Where in the activations log a new destination begins, and why an activation can't be had.
 
-use tributary_eventlog::{EventLog, ReadError};
+use tributary_eventlog::{Entry, EventLog, ReadError};
 use tributary_model::activation::ActivationHeader;
 use tributary_model::{Activation, Position};
 
@@ -65,6 +65,16 @@ pub(crate) fn first_where(
         }
     }
     Ok(low)
+}
+
+/// The entries from `next` on, about so many bytes of them; none at the end of the log. What retention has removed is passed
+/// over, and `next` with it. Blocking.
+pub(crate) fn read_from(log: &dyn EventLog, next: &mut u64, bytes: usize) -> Result<Vec<Entry>, ReadError> {
+    loop {
+        let read = log.read(*next, bytes);
+        let Err(ReadError::Expired { first }) = read else { return read };
+        *next = first.max(*next + 1);
+    }
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use super::Engine;
 use crate::config::Key;
 use crate::dead_letter::DeadLetterPage;
 use crate::deliveries::{DeliveryPage, DeliveryQuery, Fate, deliveries, fate};
-use crate::locate::{UnreadableActivation, first_behind};
+use crate::locate::{UnreadableActivation, first_behind, read_from};
 use crate::overview::{Overview, Step, overview};
 use crate::replay::ReplayJob;
 use crate::store::StoreError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tributary_eventlog::{EventLog, ReadError};
+use tributary_eventlog::EventLog;
 use tributary_model::outcome::Outcome;
 use tributary_model::{Activation, DestinationId, Position, Timestamp, WorkspaceId};
 
@@ -130,20 +130,10 @@ fn activations_of(
     };
     let mut next = found.saturating_sub(BEFORE).max(log.bounds().first);
     loop {
-        let entries = match log.read(next, READ_BYTES) {
-            Ok(entries) if entries.is_empty() => return Ok(activations),
-            Ok(entries) => entries,
-            Err(ReadError::Expired { first }) => {
-                next = first.max(next + 1);
-                continue;
-            }
-            Err(
-                why @ (ReadError::Corrupt { .. }
-                | ReadError::Lost { .. }
-                | ReadError::Unavailable(_)
-                | ReadError::Io(_)),
-            ) => return Err(why.into()),
-        };
+        let entries = read_from(log, &mut next, READ_BYTES)?;
+        if entries.is_empty() {
+            return Ok(activations);
+        }
         for entry in entries {
             next = entry.sequence + 1;
             let activation =

@@ -3,6 +3,7 @@
 //! The log is read a piece at a time, the pieces from the newest to the oldest. Of what fits, only the place is kept; the
 //! winner is read again.
 
+use crate::locate::read_from;
 use std::ops::Range;
 use tributary_eventlog::{EventLog, ReadError};
 use tributary_model::{Activation, WorkspaceId};
@@ -81,20 +82,10 @@ fn search(
 ) -> Result<Piece, ReadError> {
     let (mut piece, mut next) = (Piece::default(), sequences.start);
     while next < sequences.end {
-        let entries = match log.read(next, READ_BYTES) {
-            Ok(entries) if entries.is_empty() => break,
-            Ok(entries) => entries,
-            Err(ReadError::Expired { first }) => {
-                next = first.max(next + 1);
-                continue;
-            }
-            Err(
-                why @ (ReadError::Corrupt { .. }
-                | ReadError::Lost { .. }
-                | ReadError::Unavailable(_)
-                | ReadError::Io(_)),
-            ) => return Err(why),
-        };
+        let entries = read_from(log, &mut next, READ_BYTES)?;
+        if entries.is_empty() {
+            break;
+        }
         for entry in entries {
             next = entry.sequence + 1;
             if entry.sequence >= sequences.end {

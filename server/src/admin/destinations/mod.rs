@@ -16,4 +16,4 @@ pub mod states;
 pub mod trials;
 
 pub use config::config;
-pub(super) use edits::{Parts, check_references};
+pub(super) use edits::check_references;

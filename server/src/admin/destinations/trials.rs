@@ -276,6 +276,21 @@ impl Editor {
         self.workable(workspace, changed)
     }
 
+    /// A saved destination with settings that are not saved, to be called without an event: its filters and mappings do not
+    /// matter, and need not work.
+    ///
+    /// # Errors
+    /// As [`Self::tried`].
+    pub(in crate::admin) fn called(
+        &self,
+        workspace: &Workspace,
+        destination: &Destination,
+        settings: Option<Map<String, Value>>,
+    ) -> Result<DestinationConfig, Refusal> {
+        let bare = Destination { mappings: None, filters: Vec::new(), ..destination.clone() };
+        self.tried(workspace, &bare, Parts { settings, ..Parts::default() }, Reach::Sent)
+    }
+
     /// A destination that is not saved, if it can work. It has the number that it would get.
     ///
     /// # Errors

@@ -236,6 +236,11 @@ async fn an_audience_that_a_destination_asks_for_stays_unless_it_is_forced() {
     let other = json!({"settings": {"url": "https://example.com/other"}});
     let refused = server.put("PATCH", &path, other).await.expect(400);
     assert_eq!(refused.body["error"]["place"], "filters[0].condition", "{}", refused.body);
+    // What needs no filters works.
+    server.put("POST", &format!("{path}/test"), json!({})).await.expect(200);
+    let person = json!({"identifiers": {"user_id": ["u1"]}});
+    server.put("POST", &format!("{path}/delete_person"), person).await.expect(200);
+    server.put("POST", &format!("{path}/preview"), json!({"latest": true})).await.expect(400);
     server.put("PATCH", &path, json!({"filters": []})).await.expect(200);
 }
 

@@ -9,7 +9,6 @@ use tributary_model::workspace::Scope;
 
 use super::{WHAT, find};
 use crate::admin::auth::Caller;
-use crate::admin::destinations::Parts;
 use crate::admin::destinations::bodies::DestinationNew;
 use crate::admin::destinations::reports::{CallView, PreviewView};
 use crate::admin::destinations::trials::{
@@ -62,9 +61,8 @@ pub(in crate::admin) async fn test(admin: Data<Admin>, http: HttpRequest, payloa
     let caller = caller(&admin, &http, Scope::AdminWrite)?;
     let destination = find(&caller.workspace, request::id(&http, WHAT)?)?.clone();
     let TestNew { settings } = body(&admin, payload).await?;
-    let parts = Parts { settings, ..Parts::default() };
     let (editor, workspace) = (admin.editor.clone(), caller.workspace.clone());
-    let config = blocking(move || editor.tried(&workspace, &destination, parts, Reach::Sent)).await?;
+    let config = blocking(move || editor.called(&workspace, &destination, settings)).await?;
     tested(&admin, config).await
 }
 
@@ -99,8 +97,7 @@ pub(in crate::admin) async fn delete_person(
     let destination = find(&caller.workspace, request::id(&http, WHAT)?)?.clone();
     let person = body::<PersonDelete>(&admin, payload).await?.person()?;
     let (editor, workspace, id) = (admin.editor.clone(), caller.workspace.clone(), destination.id);
-    let config =
-        blocking(move || editor.tried(&workspace, &destination, Parts::default(), Reach::Sent)).await?;
+    let config = blocking(move || editor.called(&workspace, &destination, None)).await?;
     let definition = config.definition.clone();
     let report = admin.outside.destinations.delete_person(config, person).await?;
     let report = report.ok_or_else(|| unable(&definition, "deletes nobody"))?;
