@@ -211,12 +211,12 @@ impl Behind {
             retry: configs::retries(&self.config),
             limits: configs::destination_limits(&self.config),
         })?;
-        // Under the lock, so that no change falls between the two.
+        // Under the lock, so that no change falls between the two. What is delivered can be asked about before it is.
         let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let engine = self.engine.get_or_init(|| engine);
         if let (Some(snapshot), Some(store)) = (&*wanted, self.store.get()) {
             engine.apply(self.destinations(store, snapshot));
         }
-        let _ = self.engine.set(engine);
         drop(wanted);
         let this = Arc::clone(self);
         runtime.spawn(async move {
