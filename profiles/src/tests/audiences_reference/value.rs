@@ -144,6 +144,9 @@ fn equal(left: &Val, right: &Val) -> bool {
         (Val::Number(left), Val::Number(right)) => left == right,
         (Val::Text(left), Val::Text(right)) => left == right,
         (Val::Span(left), Val::Span(right)) => left == right,
+        (Val::List(left), Val::List(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| equal(left, right))
+        }
         _ => false,
     }
 }
