@@ -6,7 +6,7 @@
 //!   the audience is broken, nothing is told; if it was none, it enters. If it is none now, each former membership exits
 //!   with its own identifiers.
 //! - **Unmerge.** If the part that kept the id is no member any more, it exits with all identifiers of its entry. Every
-//!   other part that is a member enters.
+//!   other part that is a member enters, unless it came to a member; one that comes to a member may make it leave.
 //! - What was told of a member that stays one follows its identifiers: those that are on another profile now belong to that
 //!   one's membership, and if it has none, it exits with them.
 //! - An audience that is broken stands still, and nothing is told of it: where a member of it is parted, whoever has an
@@ -155,8 +155,9 @@ impl Expected<'_> {
 
     fn part(&mut self, audience: AudienceId, old: ProfileId, parts: &[ProfileId]) {
         self.change(audience, old);
+        // A part may have come to a profile that there was: by a link that had been refused before.
         for part in parts.iter().filter(|part| **part != old) {
-            self.enter(audience, *part);
+            self.change(audience, *part);
         }
     }
 

@@ -94,10 +94,14 @@ impl Trial {
             self.events.insert(sequence, Event::of(record).expect("it is one"));
         }
         let first = identity.len() as u32;
-        let moves = self.moves(&before, identity);
+        let mut moves = self.moves(&before, identity);
         let told = read(&got[identity.len()..], (sequence, first), self.log_time)?;
 
         let is = self.stored_members(&moves)?;
+        // What a profile is known by may change beside its identifiers: what was told of it follows them then, too.
+        let given_up =
+            is.iter().filter(|(place, now)| self.members.get(place).is_some_and(|was| !was.is_subset(now)));
+        moves.changed.extend(given_up.map(|((_, profile), _)| *profile));
         if moves.merged.is_empty() || moves.parted.is_none() {
             let (expected, members) = expected((&self.members, &is), &moves, &self.keys);
             check(&told, expected, moves.parted.is_some())?;
