@@ -54,8 +54,10 @@ pub(crate) struct Attempt {
     pub(crate) started: Timestamp,
     pub(crate) ended: Timestamp,
     pub(crate) result: AttemptResult,
-    /// The request that decided about it: an index of [`Flight::requests`].
+    /// The request that the result comes from, if one does: an index of [`Flight::requests`].
     pub(crate) request: Option<usize>,
+    /// Whether anything of it was sent.
+    pub(crate) is_sent: bool,
 }
 
 /// A request that was sent.
@@ -131,16 +133,18 @@ pub(crate) async fn attempt(means: Means, jobs: Vec<Job>, probe: bool) -> Flight
                 let (verdicts, requests) = (vec![None; payloads], vec![None; payloads]);
                 on_the_way.push(OnTheWay { job, mapped, verdicts, with_others: false, requests });
             }
-            Err(result) => ended.push((job, result, None)),
+            Err(result) => ended.push((job, result, None, false)),
         }
     }
     let requests = send_all(&means, &mut on_the_way).await;
     for delivery in on_the_way {
-        let (result, request) = (delivery.result(), delivery.request());
-        ended.push((delivery.job, result, request));
+        let (result, request) = delivery.result();
+        let is_sent = delivery.requests.iter().any(Option::is_some);
+        ended.push((delivery.job, result, request, is_sent));
     }
     let now = means.clock.now();
-    let attempt = |(job, result, request)| Attempt { job, started, ended: now, result, request };
+    let attempt =
+        |(job, result, request, is_sent)| Attempt { job, started, ended: now, result, request, is_sent };
     let attempts = ended.into_iter().map(attempt).collect();
     Flight { attempts, requests, began, probe, configured: means.configured }
 }
@@ -161,7 +165,7 @@ async fn mapped_of(means: &Means, job: &mut Job) -> Result<Arc<Mapped>, AttemptR
         Planned::LeftOut { outcome, .. } => return Err(AttemptResult::LeftOut(outcome)),
         Planned::Dead(failure) => return Err(AttemptResult::Rejected(failure)),
         Planned::Payloads { payloads, refused } => {
-            Mapped { payloads, refused: refused.into_iter().next().map(|(_, failure)| failure) }
+            Mapped { payloads, refused: Failure::of_mappings(&refused) }
         }
     };
     let done = &job.waiting.done;
@@ -206,8 +210,9 @@ async fn send_all(means: &Means, deliveries: &mut [OnTheWay]) -> Vec<Sent> {
         let at = means.clock.now();
         let exchange = means.configured.transport.send(&payloads, at).await;
         let number = requests.len();
-        let as_a_whole =
-            refused_as_a_whole(&exchange.verdicts) && parcel.iter().any(|(at, _)| *at != parcel[0].0);
+        let as_a_whole = !exchange.by_item
+            && refused_as_a_whole(&exchange.verdicts)
+            && parcel.iter().any(|(at, _)| *at != parcel[0].0);
         let mut verdicts = exchange.verdicts.into_iter();
         let mut goes_on = true;
         for (at, nth) in &parcel {
@@ -233,7 +238,7 @@ async fn send_all(means: &Means, deliveries: &mut [OnTheWay]) -> Vec<Sent> {
     requests
 }
 
-/// Whether one verdict was given for all: then nothing is said about which of them was at fault.
+/// Whether one verdict was given for all that was not said of each: then nothing is said about which was at fault.
 fn refused_as_a_whole(verdicts: &[Verdict]) -> bool {
     let first = verdicts.first();
     matches!(first, Some(Verdict::Rejected(_))) && verdicts.iter().all(|verdict| Some(verdict) == first)
@@ -281,53 +286,54 @@ fn parcels(means: &Means, deliveries: &[OnTheWay]) -> Vec<Parcel> {
 }
 
 impl OnTheWay {
-    /// The request that decided about it: the first that failed, else the last.
-    fn request(&self) -> Option<usize> {
-        let sent = self.verdicts.iter().zip(&self.requests);
-        let mut failed = sent.filter(|(verdict, _)| !matches!(verdict, None | Some(Verdict::Delivered)));
-        let failed = failed.find_map(|(_, request)| *request);
-        failed.or_else(|| self.requests.iter().rev().find_map(|request| *request))
-    }
-
-    /// What the verdicts on its payloads amount to.
-    fn result(&self) -> AttemptResult {
-        let mut refused = self.job.waiting.refused.clone().or_else(|| self.mapped.refused.clone());
-        let mut done = self.job.waiting.done.clone();
+    /// What the verdicts on its payloads amount to, and the request that this comes from: of a failure the one that failed,
+    /// if it made one; of a success the last.
+    fn result(&self) -> (AttemptResult, Option<usize>) {
+        let waiting = &self.job.waiting;
+        let mut done = waiting.done.clone();
         let (mut retry, mut alone, mut waits, mut credentials) = (None, false, false, None);
-        for (payload, verdict) in self.mapped.payloads.iter().zip(&self.verdicts) {
+        let (mut refusals, mut refusing) = (Vec::new(), None);
+        let sent = self.mapped.payloads.iter().zip(&self.verdicts).zip(&self.requests);
+        for ((payload, verdict), request) in sent {
             match verdict {
                 Some(Verdict::Delivered) => done.push(payload.mapping),
                 Some(Verdict::Credentials(failure)) => {
-                    credentials.get_or_insert(failure.clone());
+                    credentials.get_or_insert((failure.clone(), *request));
                 }
                 Some(Verdict::Retry { failure, after }) => {
-                    retry.get_or_insert((failure.clone(), *after));
+                    retry.get_or_insert((failure.clone(), *after, *request));
                 }
                 Some(Verdict::Rejected(failure)) if self.with_others => {
-                    retry.get_or_insert((failure.clone(), None));
+                    retry.get_or_insert((failure.clone(), None, *request));
                     alone = true;
                 }
                 Some(Verdict::Rejected(failure)) => {
                     done.push(payload.mapping);
-                    refused.get_or_insert(failure.clone());
+                    refusals.push((payload.mapping, failure.clone()));
+                    refusing = refusing.or(*request);
                 }
                 None => waits = true,
             }
         }
-        if let Some(failure) = credentials {
-            return AttemptResult::Credentials { failure, done, refused };
+        let known = waiting.refused.clone().or_else(|| self.mapped.refused.clone());
+        let refused = match (known, Failure::of_mappings(&refusals)) {
+            (Some(known), Some(new)) => Some(known.and(&new)),
+            (known, new) => known.or(new),
+        };
+        if let Some((failure, request)) = credentials {
+            return (AttemptResult::Credentials { failure, done, refused }, request);
         }
         match (retry, refused) {
-            (Some((failure, after)), refused) => {
-                AttemptResult::Failed { failure, after, done, refused, alone }
+            (Some((failure, after, request)), refused) => {
+                (AttemptResult::Failed { failure, after, done, refused, alone }, request)
             }
-            (None, _) if waits && done.len() == self.job.waiting.done.len() => AttemptResult::NotTried,
+            (None, _) if waits && done.len() == waiting.done.len() => (AttemptResult::NotTried, None),
             (None, refused) if waits => {
                 let failure = Failure::new(Reason::Unknown, "a part of it has not been sent yet");
-                AttemptResult::Failed { failure, after: None, done, refused, alone }
+                (AttemptResult::Failed { failure, after: None, done, refused, alone }, None)
             }
-            (None, Some(failure)) => AttemptResult::Rejected(failure),
-            (None, None) => AttemptResult::Delivered,
+            (None, Some(failure)) => (AttemptResult::Rejected(failure), refusing),
+            (None, None) => (AttemptResult::Delivered, self.requests.iter().rev().find_map(|sent| *sent)),
         }
     }
 }

@@ -27,6 +27,7 @@ pub fn check(config: &DestinationConfig, allow_private: bool) -> Result<Destinat
         .map_err(|why| SettingsError::new("definition", format!("can't be used on this machine: {why}")))?;
     let ways = Ways { outbound: Arc::clone(outbound), tokens: None };
     let configured = Configured::new(config, &Limits::default(), &ways)?;
+    configured.plan.check_constants()?;
     let spec = registry::find(&config.definition).expect("what is configured has a definition");
     check_addresses(spec, config, if allow_private { Addresses::Any } else { Addresses::Public })?;
     Ok(configured.plan.needs())

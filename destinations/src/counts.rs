@@ -34,7 +34,14 @@ impl Counts {
 
     /// Deliveries passed every gate, and a mapping took them.
     pub(crate) fn mapped(&mut self, at: Timestamp, count: u64) {
-        self.tally(at).mapped += count;
+        let tally = self.tally(at);
+        tally.mapped = tally.mapped.wrapping_add(count);
+    }
+
+    /// A delivery that was counted as mapped is left out after all: the settings were changed while it waited.
+    pub(crate) fn unmapped(&mut self, at: Timestamp) {
+        let tally = self.tally(at);
+        tally.mapped = tally.mapped.wrapping_sub(1);
     }
 
     /// Deliveries ended.
@@ -80,6 +87,8 @@ impl Counts {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Tally {
     pub(crate) received: u64,
+    /// Those that were mapped, less those that were left out later. It wraps below nothing, as of a minute in which more
+    /// were left out than mapped: then it is right in a sum with the minute in which those were mapped.
     pub(crate) mapped: u64,
     pub(crate) ended: BTreeMap<Outcome, u64>,
     /// Attempts that failed.
@@ -93,10 +102,15 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// Deliveries that were mapped. Nothing where more were left out that had been mapped before.
+    pub(crate) fn mapped(&self) -> u64 {
+        u64::try_from(self.mapped.cast_signed()).unwrap_or(0)
+    }
+
     /// Adds what another one counted.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.received += other.received;
-        self.mapped += other.mapped;
+        self.mapped = self.mapped.wrapping_add(other.mapped);
         add(&mut self.ended, &other.ended);
         add(&mut self.failed, &other.failed);
         add(&mut self.dead, &other.dead);
@@ -181,6 +195,25 @@ mod tests {
         assert_eq!(received, [(0, 2), (1, 3)]);
         let is_empty = |tally: &Tally| tally.ended.is_empty() && tally.replayed.is_empty();
         assert!(counts.minutes().all(|(_, tally)| is_empty(tally)), "nothing is not counted");
+    }
+
+    #[test]
+    fn what_is_left_out_later_was_not_mapped_in_the_sum() {
+        let (first, later) = (Timestamp::from_micros(59_000_000), Timestamp::from_micros(61_000_000));
+        let mut counts = Counts::default();
+        counts.mapped(first, 10);
+        (0..5).for_each(|_| counts.unmapped(later));
+        let mut sum = Tally::default();
+        let mut mapped = Vec::new();
+        for (_, tally) in counts.minutes() {
+            mapped.push(tally.mapped());
+            let bytes = postcard::to_stdvec(tally).expect("plain values");
+            sum.merge(&postcard::from_bytes(&bytes).expect("own bytes"));
+        }
+        assert_eq!((mapped, sum.mapped()), (vec![10, 0], 5));
+        counts.mapped(later, 7);
+        let mapped: Vec<_> = counts.minutes().map(|(_, tally)| tally.mapped()).collect();
+        assert_eq!(mapped, [10, 2]);
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl fmt::Debug for DeadLetter {
         write!(
             out,
             "DeadLetter({}/{} {} {:?}, {} attempts)",
-            self.workspace, self.destination, self.delivery_id, self.reason, self.attempts
+            self.workspace, self.destination, self.delivery_id, self.reason_code, self.attempts
         )
     }
 }

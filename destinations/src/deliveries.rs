@@ -151,7 +151,8 @@ pub(crate) fn fate(store: &Store, key: Key, activation: u64, position: Position)
         return Ok(Fate::Waiting {
             attempts: waiting.attempts,
             first_attempt: waiting.first_attempt,
-            due: waiting.due,
+            // What is due at once has been so since its event arrived.
+            due: waiting.due.max(waiting.received_at),
             failure: waiting.failure,
             replay: waiting.replay,
         });
@@ -161,7 +162,10 @@ pub(crate) fn fate(store: &Store, key: Key, activation: u64, position: Position)
     }
     Ok(match state {
         Some(state) if position <= state.starts_after => Fate::NotIts,
+        // The log ended there when the destination did.
+        Some(state) if state.ended && state.mark.is_none_or(|end| activation >= end.sequence) => Fate::NotIts,
         Some(state) if state.is_settled(activation) => Fate::Delivered,
+        Some(state) if state.ended => Fate::Ended(Outcome::DestinationDeleted),
         Some(_) | None => Fate::Pending,
     })
 }

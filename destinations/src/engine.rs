@@ -33,6 +33,7 @@ pub use preview::{
     CallReport, PreviewError, PreviewOf, PreviewOrder, PreviewPayload, PreviewProfile, PreviewReport,
     PreviewRequest,
 };
+pub use queries::Explained;
 
 /// What an engine is made of.
 pub struct EngineOptions {
@@ -104,6 +105,7 @@ impl Engine {
             ways,
             retry: options.retry,
             limits: options.limits,
+            begun: watch::Sender::new(BTreeSet::new()),
         });
         let (wanted, wanted_seen) = watch::channel(None);
         let (stop, stop_seen) = watch::channel(None);
@@ -144,7 +146,13 @@ impl Engine {
 
     /// How a destination is doing; `None` if there is none, or its task has not begun yet.
     pub fn status(&self, workspace: WorkspaceId, destination: DestinationId) -> Option<DestinationStatus> {
-        self.cells().get(&Key { workspace, destination }).map(|cell| cell.read())
+        let key = Key { workspace, destination };
+        let mut status = self.cell(key)?.read();
+        if self.shared.begun.borrow().contains(&key) {
+            // Whoever does not read is not told that the log grows.
+            status.behind = self.shared.log.bounds().end.saturating_sub(status.cursor);
+        }
+        Some(status)
     }
 
     /// Ends the pause of a destination, or asks for a look at its receiver at once. False if there is no such destination.
@@ -304,6 +312,7 @@ impl Supervisor {
             Ok((_, Ok(End::Stopped))) => None,
             Ok((key, Ok(End::Removed))) => {
                 self.running.remove(&key);
+                self.shared.begun.send_if_modified(|begun| begun.remove(&key));
                 self.cells.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
                 None
             }

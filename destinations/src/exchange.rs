@@ -95,11 +95,13 @@ pub struct Exchange {
     pub response: Option<ResponseRecord>,
     /// One for each payload, in their order.
     pub verdicts: Vec<Verdict>,
+    /// Whether it was said of each payload what becomes of it. Else equal verdicts say nothing about which was at fault.
+    pub by_item: bool,
 }
 
 impl Exchange {
     /// The same verdict for so many payloads, without an answer.
     pub fn unanswered(verdict: &Verdict, payloads: usize) -> Self {
-        Self { response: None, verdicts: vec![verdict.clone(); payloads] }
+        Self { response: None, verdicts: vec![verdict.clone(); payloads], by_item: false }
     }
 }

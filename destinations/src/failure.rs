@@ -53,11 +53,16 @@ pub enum Reason {
     PermissionDenied,
     /// From before reasons had codes.
     Unknown,
+    /// The token endpoint of OAuth 2.0 gave no token, without refusing the credentials.
+    TokenEndpoint,
 }
+
+/// How long the words of a failure are at most, in characters: they are kept with every attempt that it is about.
+const TEXT_CHARACTERS_MAX: usize = 500;
 
 impl Reason {
     /// Every reason, in order.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Timeout,
         Self::Connection,
         Self::Tls,
@@ -81,6 +86,7 @@ impl Reason {
         Self::DataRefused,
         Self::PermissionDenied,
         Self::Unknown,
+        Self::TokenEndpoint,
     ];
 
     /// The stable name.
@@ -109,6 +115,7 @@ impl Reason {
             Self::DataRefused => "data_refused",
             Self::PermissionDenied => "permission_denied",
             Self::Unknown => "unknown",
+            Self::TokenEndpoint => "token_endpoint",
         }
     }
 
@@ -139,19 +146,20 @@ impl Reason {
 pub struct Failure {
     /// The stable code.
     pub reason: Reason,
-    /// In words: the answer or the error, and what to do where that is known; without personal data, secrets, and
-    /// addresses with credentials.
+    /// In words: the answer or the error, and what to do where that is known; without secrets, and addresses with
+    /// credentials. What a receiver says of a single delivery of several stands in it and may hold personal data, so it
+    /// is shown and kept where the delivery is, and never logged.
     pub text: String,
     /// The answer's HTTP status, if there was one.
     pub status: Option<u16>,
-    /// It looks as if the receiver were out: no connection, no answer, or 5xx without a wish of when to come back.
+    /// It looks as if the receiver were out: no connection, no answer, 5xx, or no token for it.
     pub outage: bool,
 }
 
 impl Failure {
-    /// A failure without an answer that has nothing to do with how the receiver is.
+    /// A failure without an answer that has nothing to do with how the receiver is. Words beyond the limit are cut off.
     pub fn new(reason: Reason, text: impl Into<String>) -> Self {
-        Self { reason, text: text.into(), status: None, outage: false }
+        Self { reason, text: bounded(text.into()), status: None, outage: false }
     }
 
     /// A failure without an answer that looks as if the receiver were out.
@@ -162,5 +170,86 @@ impl Failure {
     /// An answer that was no success.
     pub fn answered(status: u16, text: impl Into<String>) -> Self {
         Self { status: Some(status), ..Self::new(Reason::of_status(status), text) }
+    }
+
+    /// The same in other words.
+    pub(crate) fn in_words(self, text: impl Into<String>) -> Self {
+        Self { text: bounded(text.into()), ..self }
+    }
+
+    /// The same, with what another one says behind it.
+    pub(crate) fn and(self, other: &Self) -> Self {
+        let text = format!("{}; {}", self.text, other.text);
+        self.in_words(text)
+    }
+
+    /// Several mappings of a delivery, by number, were refused: the first says how, its words name all. `None` of none.
+    pub(crate) fn of_mappings(refused: &[(u32, Self)]) -> Option<Self> {
+        match refused {
+            [] => None,
+            [(_, only)] => Some(only.clone()),
+            [(_, first), ..] => {
+                let named = refused.iter().map(|(mapping, why)| format!("mapping {mapping}: {}", why.text));
+                Some(first.clone().in_words(named.collect::<Vec<_>>().join("; ")))
+            }
+        }
+    }
+}
+
+fn bounded(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(TEXT_CHARACTERS_MAX) {
+        text.truncate(end);
+        let last = text.char_indices().next_back().map_or(0, |(last, _)| last);
+        text.truncate(last);
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_found_by_their_names_and_stored_by_their_places() {
+        for (place, reason) in (0_u8..).zip(Reason::ALL) {
+            assert_eq!(Reason::find(reason.name()), Some(reason));
+            assert_eq!(postcard::to_stdvec(&reason).expect("a plain value"), [place], "{reason:?}");
+            assert_eq!(serde_json::to_value(reason).expect("a plain value"), reason.name());
+        }
+    }
+
+    #[test]
+    fn words_are_cut_at_a_character() {
+        let cases = [(499, 499, 'é'), (500, 500, 'é'), (501, 500, '…'), (100_000, 500, '…')];
+        for (said, kept, last) in cases {
+            let words = "é".repeat(said);
+            let failures = [
+                Failure::new(Reason::InvalidField, words.as_str()),
+                Failure::answered(400, words.as_str()),
+                Failure::outage(Reason::Timeout, words.as_str()),
+                Failure::new(Reason::Timeout, "").in_words(words.as_str()),
+            ];
+            for Failure { text, .. } in failures {
+                assert_eq!((text.chars().count(), text.chars().next_back()), (kept, Some(last)), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_refused_mappings_are_named() {
+        let missing = |name: &str| Failure::new(Reason::MissingField, format!("{name} is missing"));
+        assert_eq!(Failure::of_mappings(&[]), None);
+        assert_eq!(Failure::of_mappings(&[(2, missing("id"))]), Some(missing("id")));
+        let several = [(1, missing("id")), (3, Failure::answered(400, "answered 400"))];
+        let named = Failure::of_mappings(&several).expect("some were refused");
+        assert_eq!(
+            named,
+            Failure::new(Reason::MissingField, "mapping 1: id is missing; mapping 3: answered 400")
+        );
+        assert_eq!(missing("id").and(&missing("name")).text, "id is missing; name is missing");
+        let many: Vec<_> = (1..=50).map(|mapping| (mapping, missing(&"x".repeat(200)))).collect();
+        let named = Failure::of_mappings(&many).expect("some were refused");
+        assert_eq!(named.text.chars().count(), TEXT_CHARACTERS_MAX);
     }
 }

@@ -13,7 +13,9 @@ use crate::failure::Failure;
 use crate::plan::{EventCondition, PROFILE, ProfileNames, Subject};
 use edit::{Edit, Named};
 use std::collections::BTreeSet;
-use tributary_model::condition::{FieldPath, canonical};
+use tributary_model::condition::{
+    Comparison, Condition, FieldPath, Operand, Operator, Right, Scope, canonical, check_condition,
+};
 use tributary_model::json::Members;
 use tributary_model::workspace::{DestinationFilter, FilterAction};
 
@@ -66,6 +68,8 @@ impl CompiledFilter {
                     let place = format!("{action_place}.sample.percent");
                     return Err(SettingsError::new(place, "must be a number from 0 to 100"));
                 }
+                check_sample(path)
+                    .map_err(|why| SettingsError::new(format!("{action_place}.sample.path"), why))?;
                 condition.also_names(path);
                 Action::Sample { percent: *percent, path: path.clone() }
             }
@@ -118,12 +122,30 @@ fn named(place: &str, fields: &[FieldPath]) -> Result<Named, SettingsError> {
             format!("names {} members; the limit is {FIELDS_MAX}", fields.len()),
         ));
     }
-    if let Some(at) = fields.iter().position(|field| field.head() == PROFILE) {
-        let message =
-            "names the profile, which is no part of the event; leave it out of the mapping's fields";
-        return Err(SettingsError::new(format!("{place}[{at}]"), message));
+    for (at, field) in fields.iter().enumerate() {
+        let refused = |message: String| SettingsError::new(format!("{place}[{at}]"), message);
+        if field.head() == PROFILE {
+            let message =
+                "names the profile, which is no part of the event; leave it out of the mapping's fields";
+            return Err(refused(message.to_owned()));
+        }
+        field.check_in_events().map_err(|why| refused(why.to_string()))?;
     }
     Ok(Named::of(fields))
+}
+
+/// Refuses a path that leads nowhere, in an event or in what stands of its profile beside it: the message id would decide in
+/// its place, and nobody would see it.
+fn check_sample(path: &FieldPath) -> Result<(), String> {
+    if path.head() != PROFILE {
+        return path.check_in_events().map_err(|why| why.to_string());
+    }
+    let left = Operand::Field(path.clone());
+    let exists = Condition::Compare(Comparison { left, operator: Operator::Exists, right: Right::Nothing });
+    check_condition(&exists, Scope::Event).map_err(|error| match error.hint {
+        Some(hint) => format!("can't be used: {}; {hint}", error.message),
+        None => format!("can't be used: {}", error.message),
+    })
 }
 
 /// Where an event falls among 100, by the value at a path: the same for equal values, evenly spread over different ones.

@@ -11,8 +11,9 @@ use crate::configured::{Configured, Ways};
 use crate::connect::{Addresses, Outbound};
 use crate::definition::{RawSettings, Spec};
 use crate::exchange::{Payload, RequestRecord};
+use crate::failure::{Failure, Reason};
 use crate::fanout::delivery_id;
-use crate::plan::Planned;
+use crate::plan::{Plan, Planned};
 use crate::registry::{definitions, find};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -124,6 +125,22 @@ fn activation(given: &Given, at: Timestamp, event: Bytes) -> Activation {
     Activation { header, event }
 }
 
+/// Why a track call is not sent to a destination with these mappings.
+fn refusals(definition: &str, settings: &Value, mappings: &Value, event: &Value) -> Vec<Failure> {
+    let given = json!({ "settings": settings, "mappings": mappings, "at_seconds": 1_795_168_801 });
+    let given: Given = serde_json::from_value(given).expect("what a case is given");
+    let event = Bytes::from(event.to_string());
+    let activation = activation(&given, Timestamp::from_millis(given.at_seconds * 1000), event);
+    let mut config = config(definition, given.settings);
+    config.mappings = given.mappings;
+    let spec = find(definition).expect("it is in the catalog");
+    let plan = Plan::compile(spec, &config).unwrap_or_else(|why| panic!("{definition}: {why}"));
+    match plan.plan(config.key(), &activation) {
+        Planned::Payloads { refused, .. } => refused.into_iter().map(|(_, failure)| failure).collect(),
+        left_out @ (Planned::LeftOut { .. } | Planned::Dead(_)) => panic!("{definition}: {left_out:?}"),
+    }
+}
+
 fn plan(spec: &Spec, name: &str) -> Case {
     let place = format!("{}: {name}", spec.name);
     let given: Given =
@@ -217,6 +234,106 @@ fn every_action_has_a_golden_pair_and_is_documented() {
             assert!(seen, "{place} has a golden pair whose name begins so");
             let page = action.documentation.as_deref().unwrap_or_default();
             assert!(page.starts_with("https://"), "{place} names where it is documented");
+        }
+    }
+}
+
+#[test]
+fn google_analytics_is_not_sent_what_google_excludes() {
+    let settings = json!({"measurement_id": "G-AB12CD34EF", "api_secret": "s"});
+    let long = "x".repeat(1_000);
+    let products: Vec<Value> = (0..200).map(|at| json!({"product_id": at, "name": long})).collect();
+    let names = ["sku", "name", "brand", "category", "variant", "coupon", "affiliation"];
+    let large = |_: i32| -> Value { names.iter().map(|name| ((*name).to_owned(), json!(long))).collect() };
+    let large: Vec<Value> = (0..200).map(large).collect();
+    let (missing, invalid) = (Reason::MissingField, Reason::InvalidField);
+    let order = |products: Value| json!({"order_id": "o-1", "currency": "EUR", "products": products});
+    let cases = [
+        ("Product Viewed", json!({}), Some((missing, "params.items[0].item_id"))),
+        ("Order Completed", order(json!([{"price": 1}])), Some((missing, "params.items[0].item_id"))),
+        ("Order Completed", order(json!(["p1", 5])), Some((missing, "params.items[0].item_id"))),
+        (
+            "Order Completed",
+            order(json!("p1")),
+            Some((invalid, "params.items[0] of purchase must be an object")),
+        ),
+        (
+            "Order Completed",
+            order(json!([])),
+            Some((missing, "the field params.items of purchase is required")),
+        ),
+        (
+            "Order Completed",
+            order(json!([{"sku": "a", "price": "x"}])),
+            Some((invalid, "params.items[0].price")),
+        ),
+        (
+            "Order Completed",
+            json!({"order_id": "", "currency": "EUR", "products": products}),
+            Some((missing, "params.transaction_id")),
+        ),
+        ("Order Completed", order(json!(products)), None),
+        (
+            "Order Completed",
+            order(json!(large)),
+            Some((invalid, "the limit is 129000: map less, above all to params.items")),
+        ),
+        ("Order Refunded", order(json!([])), None),
+        ("Products Searched", json!({"query": " "}), Some((missing, "params.search_term"))),
+    ];
+    for (name, properties, want) in cases {
+        let event = json!({"type": "track", "event": name, "anonymousId": "a", "properties": properties});
+        let refused = refusals("google_analytics_4", &settings, &Value::Null, &event);
+        match (refused.as_slice(), want) {
+            ([], None) => {}
+            ([failure], Some((reason, text))) => {
+                assert_eq!(failure.reason, reason, "{name}: {}", failure.text);
+                assert!(failure.text.contains(text), "{name}: {}", failure.text);
+            }
+            (refused, want) => panic!("{name}: {refused:?}, not {want:?}"),
+        }
+    }
+}
+
+#[test]
+fn slack_is_sent_no_empty_message() {
+    let message =
+        |message: &str| json!({"webhook_url": "https://hooks.slack.com/services/T/B/x", "message": message});
+    let event = json!({"type": "track", "event": "Seen", "anonymousId": "a", "properties": {}});
+    for (text, is_sent) in
+        [("{{properties.missing}}", false), (" {{properties.missing}}\n", false), ("{{event}}", true)]
+    {
+        let refused = refusals("slack", &message(text), &Value::Null, &event);
+        let reasons: Vec<Reason> = refused.iter().map(|failure| failure.reason).collect();
+        assert_eq!(reasons, if is_sent { vec![] } else { vec![Reason::MissingField] }, "{text:?}");
+    }
+    let blocks = json!([{
+        "id": 1, "name": "m", "action": "post_message", "enabled": true,
+        "fields": {"text": {"@path": "$.properties.none"}, "blocks": [{"type": "divider"}]},
+    }]);
+    assert!(refusals("slack", &message("x"), &blocks, &event).is_empty(), "blocks are enough");
+}
+
+#[test]
+fn constants_that_can_never_be_sent_are_not_saved() {
+    let settings = json!({"measurement_id": "G-AB12CD34EF", "api_secret": "s"});
+    let mut config = config("google_analytics_4", serde_json::from_value(settings).expect("settings"));
+    let mapped = |value: Value| {
+        let mapping = json!([{
+            "id": 1, "name": "m", "action": "purchase", "enabled": true, "fields": {"params.value": value},
+        }]);
+        serde_json::from_value::<Vec<Mapping>>(mapping).expect("mappings")
+    };
+    for (value, is_saved) in
+        [(json!("abc"), false), (json!("5.5"), true), (json!({"@path": "$.event"}), true)]
+    {
+        config.mappings = Some(mapped(value.clone()));
+        match check(&config, true) {
+            Ok(_) => assert!(is_saved, "{value}"),
+            Err(error) => {
+                assert!(!is_saved, "{value}: {error}");
+                assert_eq!(error.field, "mappings[0].fields.params.value");
+            }
         }
     }
 }

@@ -3,14 +3,15 @@
 //! - Rejected credentials pause a destination at once: whatever is sent would be refused as well. It goes on when its
 //!   settings are changed, or somebody resumes it.
 //! - An outage pauses it: so many requests in a row without an answer, or with 5xx, over so long a time. While it lasts, one
-//!   delivery is tried now and then. The first answer ends it.
+//!   delivery is tried now and then. The first answer ends it. Answers to one and the same delivery are none: that may be to
+//!   blame itself. Where nobody answers, no delivery is.
 //!
 //! In a pause no delivery's attempts or time are used up. When an outage ends, what failed by it becomes due soon, spread
 //! over a short time, instead of at the end of waits that have grown to minutes; at most once a minute, so that a receiver
 //! that fails for some events only is not pressed.
 //!
 //! A wish not to be asked again for a while (`Retry-After` with 429 or 503) holds all of a destination, for a minute at
-//! most; the delivery that it was said of waits in full.
+//! most; the delivery that it was said of waits in full, unless an outage is probed with it.
 
 use std::time::Duration;
 use tributary_model::Timestamp;
@@ -61,7 +62,8 @@ pub(crate) struct Health {
     limits: HealthLimits,
     failures: u32,
     failing_since: Option<Timestamp>,
-    /// The delivery that failed first of those in a row; `None` once others have failed as well.
+    /// The delivery that failed first of those in a row; `None` once it can't be to blame: others have failed as well, or
+    /// nobody answered.
     failing_alone: Option<u64>,
     hastened_at: Option<Timestamp>,
     held_until: Option<Timestamp>,
@@ -156,12 +158,12 @@ impl Health {
         self.held_until = Some(self.held_until.map_or(until, |held| held.max(until)));
     }
 
-    /// A request failed as in an outage; `delivery` is one of those that it carried, `chance` is drawn evenly from 0 to 1.
-    /// True if that pauses the destination: one delivery that fails by itself does not.
-    pub(crate) fn failed(&mut self, delivery: u64, now: Timestamp, chance: f64) -> bool {
+    /// A request failed as in an outage; `suspect` is the delivery that may be to blame for it, one of those that it carried;
+    /// `chance` is drawn evenly from 0 to 1. True if that pauses the destination: one delivery that fails by itself does not.
+    pub(crate) fn failed(&mut self, suspect: Option<u64>, now: Timestamp, chance: f64) -> bool {
         self.failing_alone = match self.failures {
-            0 => Some(delivery),
-            _ => self.failing_alone.filter(|first| *first == delivery),
+            0 => suspect,
+            _ => self.failing_alone.filter(|first| Some(*first) == suspect),
         };
         self.failures = self.failures.saturating_add(1);
         let since = *self.failing_since.get_or_insert(now);
@@ -221,7 +223,7 @@ mod tests {
         let mut health = Health::new(LIMITS);
         let fail = |health: &mut Health, times: u64| {
             (0..times).for_each(|delivery| {
-                health.failed(delivery, at(0), 0.0);
+                health.failed(Some(delivery), at(0), 0.0);
             });
         };
         fail(&mut health, 2);
@@ -241,11 +243,11 @@ mod tests {
     fn an_outage_pauses_and_is_probed_ever_less_often() {
         let mut health = Health::new(LIMITS);
         assert!(
-            (0..20).all(|delivery| !health.failed(delivery, at(0), 0.0)),
+            (0..20).all(|delivery| !health.failed(Some(delivery), at(0), 0.0)),
             "it has not lasted for long enough"
         );
         assert_eq!(health.leave(at(9)), Leave::Open);
-        assert!(health.failed(1, at(10), 0.0), "now it has");
+        assert!(health.failed(Some(1), at(10), 0.0), "now it has");
         assert_eq!(health.leave(at(10)), Leave::Until(Some(at(11))));
         let mut waits = Vec::new();
         for _ in 0..9 {
@@ -253,7 +255,7 @@ mod tests {
             assert_eq!(health.leave(now), Leave::Probe);
             health.probe();
             assert_eq!(health.leave(now), Leave::Until(None), "one at a time");
-            assert!(!health.failed(1, now, 1.0), "it is paused already");
+            assert!(!health.failed(Some(1), now, 1.0), "it is paused already");
             waits.push(health.probes_at().expect("it is probed").micros_since(now) / 1_000_000);
         }
         assert_eq!(waits, [2, 4, 8, 16, 32, 60, 60, 60, 60]);
@@ -264,11 +266,24 @@ mod tests {
     #[test]
     fn few_failures_over_a_long_time_are_no_outage() {
         let mut health = Health::new(LIMITS);
-        assert!((0..4).all(|hour| !health.failed(hour as u64, at(hour * 3_600), 0.0)));
+        assert!((0..4).all(|hour| !health.failed(Some(hour as u64), at(hour * 3_600), 0.0)));
         assert_eq!(health.leave(at(20_000)), Leave::Open);
         let mut health = Health::new(LIMITS);
-        assert!((0..100).all(|minute| !health.failed(7, at(minute * 60), 0.0)), "one that fails by itself");
-        assert!(health.failed(8, at(6_000), 0.0), "another one fails as well");
+        assert!(
+            (0..100).all(|minute| !health.failed(Some(7), at(minute * 60), 0.0)),
+            "one that fails by itself"
+        );
+        assert!(health.failed(Some(8), at(6_000), 0.0), "another one fails as well");
+    }
+
+    #[test]
+    fn no_delivery_is_to_blame_where_nobody_answers() {
+        let mut health = Health::new(LIMITS);
+        assert!((0..4).all(|second| !health.failed(None, at(second * 4), 0.0)));
+        assert!(health.failed(None, at(16), 0.0), "it is out, however few deliveries there are");
+        let mut health = Health::new(LIMITS);
+        assert!((0..9).all(|second| !health.failed(Some(7), at(second * 4), 0.0)));
+        assert!(health.failed(None, at(36), 0.0), "it is not the delivery");
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Step {
 pub struct Flow {
     /// Deliveries that were taken up.
     pub received: u64,
-    /// Those that passed every gate, and were mapped.
+    /// Those that passed every gate, and were mapped; without those that a change of the settings left out while they waited.
     pub mapped: u64,
     /// Those that ended, by how.
     pub ended: BTreeMap<Outcome, u64>,
@@ -100,7 +100,8 @@ impl Flow {
     }
 
     fn of(tally: Tally) -> Self {
-        let Tally { received, mapped, ended, failed, dead, latency, replayed } = tally;
+        let mapped = tally.mapped();
+        let Tally { received, mapped: _, ended, failed, dead, latency, replayed } = tally;
         let latency = Latency::of(&latency);
         Self { received, mapped, ended, failed, dead_letters: dead, latency, replayed }
     }

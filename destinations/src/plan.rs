@@ -35,7 +35,7 @@ pub(crate) struct Plan {
     selection: Selection,
     consent: ConsentRule,
     /// What events call it in their `integrations`.
-    names: [String; 3],
+    names: [String; 4],
     filters: Vec<CompiledFilter>,
     mappings: Vec<CompiledMapping>,
     needs: DestinationNeeds,
@@ -85,11 +85,20 @@ impl Plan {
         Ok(Self {
             selection: Selection::of(spec, &config.settings)?,
             consent: config.consent.clone(),
-            names: [config.name.clone(), spec.name.clone(), spec.title.clone()],
+            names: [config.name.clone(), config.id.to_string(), spec.name.clone(), spec.title.clone()],
             needs: needs_of(&filters, &mappings),
             filters,
             mappings,
         })
+    }
+
+    /// That no mapping fills a field with what is the same for every event and can't be sent. What is saved is checked so;
+    /// a plan that was saved before a definition knew better still does what its other mappings say.
+    ///
+    /// # Errors
+    /// The first such field.
+    pub(crate) fn check_constants(&self) -> Result<(), SettingsError> {
+        self.mappings.iter().try_for_each(CompiledMapping::check_constants)
     }
 
     /// What activations have to carry for it.

@@ -62,7 +62,7 @@ impl Sending<'_> {
         let worst = failures.clone().find(|(failure, ..)| failure.outage).or_else(|| failures.next());
         let is_answer = |attempt: &Attempt| match &attempt.result {
             AttemptResult::Delivered => true,
-            AttemptResult::Rejected(failure) => failure.status.is_some() || attempt.request.is_some(),
+            AttemptResult::Rejected(failure) => failure.status.is_some() || attempt.is_sent,
             AttemptResult::Failed { .. }
             | AttemptResult::Credentials { .. }
             | AttemptResult::NotTried
@@ -80,7 +80,9 @@ impl Sending<'_> {
                     self.health.hold(now, asked);
                 }
                 if failure.outage {
-                    if self.health.failed(delivery, now, rand::random()) {
+                    // Where nobody answered, what was sent can't be the cause.
+                    let suspect = failure.status.map(|_| delivery);
+                    if self.health.failed(suspect, now, rand::random()) {
                         self.pause(PauseReason::Outage, failure.clone(), now);
                     }
                 } else if failure.status.is_some() || is_answered {
@@ -100,7 +102,7 @@ impl Sending<'_> {
 
     /// Enters the result of an attempt.
     fn enter(&mut self, attempt: Attempt, details: &mut Details<'_>) {
-        let Attempt { mut job, started, ended, result, request } = attempt;
+        let Attempt { mut job, started, ended, result, request, is_sent: _ } = attempt;
         if let AttemptResult::NotTried = result {
             self.ledger.failed(job.sequence, Waiting { due: Timestamp::MIN, ..job.waiting }, ended);
             return;
@@ -118,6 +120,7 @@ impl Sending<'_> {
             AttemptResult::Rejected(failure) => {
                 self.worker.meters.rejected.increment(1);
                 self.note(&failure);
+                self.count_failed(&job, failure.reason, ended);
                 self.give_up(&job, failure, times, request, details);
             }
             AttemptResult::Failed { failure, after, done, refused, alone } => {
@@ -133,6 +136,7 @@ impl Sending<'_> {
             AttemptResult::Credentials { failure, done, refused } => {
                 self.worker.meters.retried.increment(1);
                 self.note(&failure);
+                self.count_failed(&job, failure.reason, ended);
                 self.remember(&job, times, Some(&failure), None, request, details);
                 self.pause(PauseReason::Credentials, failure.clone(), ended);
                 let attempts = job.waiting.attempts.saturating_sub(1);
@@ -149,7 +153,12 @@ impl Sending<'_> {
                 );
                 self.ledger.ended(job.sequence, Outcome::Expired, ended);
             }
-            AttemptResult::LeftOut(outcome) => self.ledger.ended(job.sequence, outcome, ended),
+            AttemptResult::LeftOut(outcome) => {
+                self.ledger.ended(job.sequence, outcome, ended);
+                if job.waiting.replay.is_none() {
+                    self.ledger.counts().unmapped(ended);
+                }
+            }
             AttemptResult::NotTried => unreachable!("it was entered above"),
         }
     }
@@ -183,9 +192,7 @@ impl Sending<'_> {
     ) {
         let Waiting { attempts, position, .. } = job.waiting;
         let now = times.ended;
-        if job.waiting.replay.is_none() {
-            self.ledger.counts().failed(now, failure.reason);
-        }
+        self.count_failed(&job, failure.reason, now);
         if is_passed_over(&self.config, position) && job.waiting.replay.is_none() {
             self.remember(&job, times, Some(&failure), Some(Outcome::Skipped), request, details);
             self.ledger.ended(job.sequence, Outcome::Skipped, now);
@@ -204,7 +211,16 @@ impl Sending<'_> {
             }
         };
         self.remember(&job, times, Some(&failure), None, request, details);
-        self.ledger.failed(job.sequence, Waiting { due, failure: Some(failure), ..job.waiting }, now);
+        // What the receiver said when to send again is not sent earlier because an outage is over.
+        let failure = Some(Failure { outage: failure.outage && after.is_none(), ..failure });
+        self.ledger.failed(job.sequence, Waiting { due, failure, ..job.waiting }, now);
+    }
+
+    /// Counts an attempt that failed.
+    fn count_failed(&mut self, job: &Job, reason: Reason, at: Timestamp) {
+        if job.waiting.replay.is_none() {
+            self.ledger.counts().failed(at, reason);
+        }
     }
 
     fn give_up(
@@ -353,7 +369,9 @@ impl Sending<'_> {
     }
 
     fn note(&self, failure: &Failure) {
-        tracing::debug!(destination = %self.worker.key, error = failure.text, "attempt failed");
+        // Its words may hold personal data.
+        let (reason, status) = (failure.reason.name(), failure.status);
+        tracing::debug!(destination = %self.worker.key, reason, status, "attempt failed");
         self.worker.cell.change(|status| status.last_error = Some(failure.text.clone()));
     }
 }

@@ -56,9 +56,6 @@ enum Limit {
 /// How long results wait at least where deliveries gather for long.
 const LONG_COMMIT_DELAY: Duration = Duration::from_secs(1);
 
-/// How often it is looked how far behind a destination is that is switched off.
-const PARKED_LOOK: Duration = Duration::from_secs(5);
-
 enum Wake {
     Flight(Flight),
     Replay(Box<Step>),
@@ -211,9 +208,6 @@ impl<'a> Sending<'a> {
         if asked.replay {
             self.replaying.look_again();
         }
-        if !self.config.enabled {
-            self.worker.show_behind(self.durable_cursor);
-        }
         let deadline = *self.worker.stop.borrow();
         if let Some(deadline) = deadline {
             self.leaving = true;
@@ -314,8 +308,7 @@ impl<'a> Sending<'a> {
             Planned::LeftOut { outcome, .. } => self.ledger.end_unread(sequence, outcome, now),
             Planned::Dead(failure) => self.refuse(sequence, frame, activation, failure, now),
             Planned::Payloads { payloads, refused } => {
-                let mut refused = refused.into_iter().map(|(_, failure)| failure);
-                match (payloads.is_empty(), refused.next()) {
+                match (payloads.is_empty(), Failure::of_mappings(&refused)) {
                     (true, Some(failure)) => self.refuse(sequence, frame, activation, failure, now),
                     (_, refused) => {
                         self.ledger.admit(sequence, frame, activation, Mapped { payloads, refused }, now);
@@ -351,7 +344,8 @@ impl<'a> Sending<'a> {
             Some(Limit::Window)
         } else if self.ledger.fresh_bytes() >= window_bytes {
             Some(Limit::WindowBytes)
-        } else if self.ledger.queue_bytes() >= limits.retry_bytes {
+        } else if self.ledger.queue_bytes() + self.ledger.fresh_bytes() as u64 >= limits.retry_bytes {
+            // What is taken in may all have to wait.
             Some(Limit::QueueBytes)
         } else if self.ledger.queue().len() + self.ledger.fresh_len() >= queue {
             Some(Limit::Queue)
@@ -505,7 +499,6 @@ impl<'a> Sending<'a> {
             no_later(at);
         }
         if !self.config.enabled {
-            no_later(now + PARKED_LOOK);
             return nap;
         }
         if let Some(until) = self.paced_until {

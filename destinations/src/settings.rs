@@ -2,11 +2,14 @@
 //!
 //! Errors name the setting and say what to write. They never hold a value: it may be a secret.
 
-use crate::definition::{RawSettings, SettingKind, SettingSpec, SettingsError, Spec};
+use crate::definition::{
+    AuthenticationSpec, RawSettings, SettingKind, SettingSpec, SettingsError, Spec, TransportSpec,
+};
 use crate::mapping::Template;
 use crate::selection::Selection;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use url::Url;
 
 /// The longest text, in bytes.
@@ -26,6 +29,10 @@ const HEADERS_OF_CONNECTION: [&str; 10] = [
     "transfer-encoding",
     "upgrade",
 ];
+/// Headers of a signature by the Standard Webhooks scheme.
+const HEADERS_OF_SIGNATURE: [&str; 3] = ["webhook-id", "webhook-signature", "webhook-timestamp"];
+/// The header that shows who the sender is.
+const AUTHORIZATION: &str = "authorization";
 
 /// Checks that every setting is known and each is as the definition declares, and that what has to be given is. A null
 /// counts as not given.
@@ -48,6 +55,7 @@ pub(crate) fn check_settings(spec: &Spec, settings: &RawSettings) -> Result<(), 
         }
     }
     check_needs(spec, settings)?;
+    check_authorization(spec, settings)?;
     spec.one_of.iter().try_for_each(|group| check_group(group, settings))
 }
 
@@ -104,6 +112,10 @@ pub(crate) fn switch(spec: &Spec, settings: &RawSettings, name: &str) -> Result<
 pub(crate) fn url(spec: &Spec, settings: &RawSettings, name: &str) -> Result<Option<Url>, SettingsError> {
     let Some(text) = text(spec, settings, name)? else { return Ok(None) };
     let expected = "must be an absolute URL with http or https, such as https://example.com/hook";
+    // The parser leaves them out, so that what is shown would not be what is used.
+    if text.contains(char::is_control) {
+        return Err(SettingsError::new(name, "must not hold line breaks, tabs or other control characters"));
+    }
     let url = Url::parse(text).map_err(|_| SettingsError::new(name, expected))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(SettingsError::new(name, expected));
@@ -221,6 +233,8 @@ fn check_headers(spec: &Spec, name: &str, settings: &RawSettings) -> Result<(), 
             format!("has {} headers; the limit is {HEADERS_MAX}", headers.len()),
         ));
     }
+    let own = own_headers(spec);
+    let mut seen = BTreeSet::new();
     for (header, value) in headers {
         let refuse = |message: &str| Err(SettingsError::new(format!("{name}.{header}"), message));
         let Ok(parsed) = HeaderName::from_bytes(header.as_bytes()) else {
@@ -229,12 +243,64 @@ fn check_headers(spec: &Spec, name: &str, settings: &RawSettings) -> Result<(), 
         if HEADERS_OF_CONNECTION.contains(&parsed.as_str()) {
             return refuse("can't be set: it belongs to the connection");
         }
+        if own.contains(parsed.as_str()) {
+            return refuse("can't be set: each request has one of its own");
+        }
+        if !seen.insert(parsed.as_str().to_owned()) {
+            return refuse("is given twice: names of headers are the same in small and in capital letters");
+        }
         let Some(text) = value.as_str() else { return refuse("must be text") };
         if text.len() > TEXT_BYTES_MAX || HeaderValue::from_str(text).is_err() {
             return refuse("can't stand in a header: write text without line breaks, of 16 KB at most");
         }
     }
     Ok(())
+}
+
+/// The headers that the definition's requests have by themselves.
+fn own_headers(spec: &Spec) -> BTreeSet<&str> {
+    let TransportSpec::Http(http) = &spec.transport else { return BTreeSet::new() };
+    let others = [&http.batch_request, &http.test, &http.delete];
+    let of_actions = spec.actions.iter().map(|action| &action.request);
+    let requests = others.into_iter().chain(of_actions).flatten().chain([&http.request]);
+    let is_signature = |way: &AuthenticationSpec| matches!(way, AuthenticationSpec::StandardWebhooks { .. });
+    let signature = http.authentication.iter().any(is_signature).then_some(HEADERS_OF_SIGNATURE);
+    requests
+        .flat_map(|request| request.headers.keys().map(String::as_str))
+        .chain(signature.into_iter().flatten())
+        .collect()
+}
+
+/// Refuses a header for authorization beside settings that are sent in the same one: only one of them can be.
+fn check_authorization(spec: &Spec, settings: &RawSettings) -> Result<(), SettingsError> {
+    let TransportSpec::Http(http) = &spec.transport else { return Ok(()) };
+    let (mut header, mut other) = (None, None);
+    for way in &http.authentication {
+        match way {
+            AuthenticationSpec::Headers { setting } => {
+                let headers = given(settings, setting).and_then(Value::as_object);
+                let mut names = headers.into_iter().flat_map(serde_json::Map::keys);
+                let name = names.find(|name| name.eq_ignore_ascii_case(AUTHORIZATION));
+                header = header.or(name.map(|name| format!("{setting}.{name}")));
+            }
+            AuthenticationSpec::Header { name, setting, .. } if name == AUTHORIZATION => {
+                other = other.or(given(settings, setting).map(|_| setting));
+            }
+            AuthenticationSpec::Basic { user: setting, .. }
+            | AuthenticationSpec::Oauth2 { token_url: setting, .. } => {
+                other = other.or(given(settings, setting).map(|_| setting));
+            }
+            AuthenticationSpec::Header { .. } | AuthenticationSpec::StandardWebhooks { .. } => {}
+        }
+    }
+    match (header, other) {
+        (Some(header), Some(other)) => {
+            let message =
+                format!("is given beside `{other}`, which is sent in the same header; give one of them");
+            Err(SettingsError::new(header, message))
+        }
+        (None, _) | (_, None) => Ok(()),
+    }
 }
 
 fn check_needs(spec: &Spec, settings: &RawSettings) -> Result<(), SettingsError> {

@@ -29,7 +29,7 @@ pub struct DestinationStatus {
     pub under_way: u64,
     /// Requests that may be under way at once, as the receiver's answers let it.
     pub concurrency: u64,
-    /// When the oldest event arrived that was read and has not ended; of those in the retry queue, when it was first tried.
+    /// When the oldest event arrived whose delivery has not ended, whether it was read or not.
     pub oldest_pending: Option<Timestamp>,
     /// The smallest sequence of the activations log that it still needs.
     pub needs_from: u64,
@@ -60,6 +60,8 @@ pub struct Paused {
 #[derive(Debug, Default)]
 pub(crate) struct StatusCell {
     status: Mutex<DestinationStatus>,
+    /// When the oldest event arrived of those behind this cursor that are not read.
+    unread: Mutex<Option<(u64, Timestamp)>>,
     asked: Mutex<Asked>,
     pub(crate) knock: Notify,
 }
@@ -75,7 +77,20 @@ pub(crate) struct Asked {
 
 impl StatusCell {
     pub(crate) fn read(&self) -> DestinationStatus {
-        lock(&self.status).clone()
+        let mut status = lock(&self.status).clone();
+        let unread = self.unread_since(status.cursor);
+        status.oldest_pending = status.oldest_pending.into_iter().chain(unread).min();
+        status
+    }
+
+    /// When the oldest event arrived of those behind the cursor that are not read, if that is known.
+    pub(crate) fn unread_since(&self, cursor: u64) -> Option<Timestamp> {
+        lock(&self.unread).filter(|(of, _)| *of == cursor).map(|(_, since)| since)
+    }
+
+    /// Shows when the oldest event arrived of those behind the cursor that are not read. It counts until the cursor moves.
+    pub(crate) fn show_unread(&self, cursor: u64, since: Timestamp) {
+        *lock(&self.unread) = Some((cursor, since));
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut DestinationStatus)) {

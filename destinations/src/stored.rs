@@ -69,7 +69,8 @@ pub(crate) struct StoredState {
     pub(crate) next_letter: u64,
     /// The position in the events log behind which the destination's events begin.
     pub(crate) starts_after: Position,
-    /// The destination was deleted, and every delivery of it has ended.
+    /// The destination was deleted, and every delivery of it has ended: those behind the cursor that were not settled, too.
+    /// Its mark is where the log ended then.
     pub(crate) ended: bool,
     /// Where a start begins to read: at the cursor or a little before it.
     pub(crate) mark: Option<Mark>,

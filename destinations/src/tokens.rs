@@ -23,11 +23,14 @@ pub trait Vault: Send + Sync {
 /// What tokens are asked for with, as a hash: what they are kept for.
 pub(crate) type Fingerprint = blake3::Hash;
 
+/// The grants of a destination for as long as somebody has them.
+type InUse = Vec<(Fingerprint, Weak<Grant>)>;
+
 /// The grants that are in use, and where refresh tokens are kept.
 pub(crate) struct TokenBook {
     store: Arc<Store>,
     vault: Arc<dyn Vault>,
-    grants: Mutex<BTreeMap<Key, Vec<(Fingerprint, Weak<Grant>)>>>,
+    grants: Mutex<BTreeMap<Key, InUse>>,
 }
 
 /// The book, at the page of one destination.

@@ -18,14 +18,17 @@ use crate::sending::Sending;
 use crate::status::{DestinationStatus, Paused, StatusCell};
 use crate::store::{Commit, Remembered, Store, StoreError};
 use crate::stored::StoredState;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tributary_eventlog::EventLog;
-use tributary_model::Activation;
 use tributary_model::clock::Clock;
+
+mod unread;
+
+use unread::Unread;
 
 /// How long a task waits after the activations log could not be read.
 pub(crate) const READ_AGAIN: Duration = Duration::from_secs(1);
@@ -38,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) ways: Ways,
     pub(crate) retry: RetryPolicy,
     pub(crate) limits: Limits,
+    /// The destinations whose books are stored and shown.
+    pub(crate) begun: watch::Sender<BTreeSet<Key>>,
 }
 
 /// Why a task could not go on. The process has to end: nothing about its deliveries can be recorded.
@@ -92,12 +97,24 @@ impl Worker {
             };
             self.publish(self.summary(&config, &ledger));
             self.cell.change(|status| status.problem = None);
-            self.show_unread(&config, &ledger).await?;
+            self.shared.begun.send_if_modified(|begun| begun.insert(self.key));
+            // It goes on for as long as the work beside it.
+            let unread = Unread::new(&self, &config).watch();
             match Configured::new(&config, &self.shared.limits, &self.shared.ways) {
-                Ok(configured) => Sending::new(&mut self, config, configured, ledger, replay).run().await?,
+                Ok(configured) => {
+                    let sending = Sending::new(&mut self, config, configured, ledger, replay);
+                    tokio::select! {
+                        ended = sending.run() => ended?,
+                        () = unread => {}
+                    }
+                }
                 Err(why) => {
                     drop(ledger);
-                    self.until_settings(&config, &why.to_string()).await;
+                    let problem = why.to_string();
+                    tokio::select! {
+                        () = self.until_settings(&config, &problem) => {}
+                        () = unread => {}
+                    }
                 }
             }
         }
@@ -175,31 +192,11 @@ impl Worker {
                     probes_at: status.paused.take().and_then(|before| before.probes_at),
                     ..paused
                 }),
-                oldest_pending: match summary.oldest_pending {
-                    Some(at) => Some(at),
-                    None if summary.behind > 0 => status.oldest_pending,
-                    None => None,
-                },
                 ..summary
             };
         });
         // The log may have grown while the books were made durable.
         self.show_behind(cursor);
-    }
-
-    /// Shows when the oldest event arrived of what was not read, if that is more than a moment.
-    async fn show_unread(&self, config: &DestinationConfig, ledger: &Ledger) -> Result<(), WorkerError> {
-        let (log, cursor) = (Arc::clone(&self.shared.log), ledger.cursor());
-        if ledger.has_pending() || config.enabled || cursor >= log.bounds().end {
-            return Ok(());
-        }
-        let read = move || {
-            let bytes = log.read_one(cursor, 0).ok().flatten()?;
-            Some(Activation::decode(&bytes).ok()?.header.received_at)
-        };
-        let oldest = tokio::task::spawn_blocking(read).await?;
-        self.cell.change(|status| status.oldest_pending = oldest);
-        Ok(())
     }
 
     /// Shows how far the log goes on behind the durable cursor, as it is now.

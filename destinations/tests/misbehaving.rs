@@ -1,6 +1,7 @@
 //! Receivers that misbehave: what becomes of the delivery, what is told of it, and that everything else goes on.
 
 mod batches;
+mod told;
 
 use crate::harness::{Bench, DAY, SECOND, WORKSPACE, number_event, wait, webhook};
 use crate::receiver::Receiver;

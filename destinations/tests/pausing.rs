@@ -2,12 +2,15 @@
 
 use crate::harness::{Bench, SECOND, WORKSPACE, number_event, wait, webhook};
 use crate::receiver::{Receiver, Reply};
+use crate::rude::{Manner, Rude};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use tributary_destinations::PauseReason;
-use tributary_model::DestinationId;
+use tributary_destinations::deliveries::Fate;
+use tributary_destinations::failure::Reason;
 use tributary_model::clock::Clock;
 use tributary_model::outcome::Outcome;
+use tributary_model::{DestinationId, Position};
 
 const ID: DestinationId = DestinationId(1);
 
@@ -35,6 +38,11 @@ fn refused_credentials_pause_until_somebody_resumes() {
     assert_eq!((paused.failure.status, paused.probes_at), (Some(401), None));
     let asked = receiver.seen().len();
     assert!(asked <= 5, "nothing is spent on it: {asked}");
+    // What waits for the end of the pause has been due since it came.
+    let now = bench.clock.now();
+    assert_eq!(bench.status(1).next_due, Some(now));
+    let fates = bench.engine().explain(WORKSPACE, Position::at(1)).expect("the store works");
+    assert!(matches!(fates[0].fate, Fate::Waiting { due, .. } if due == now), "{fates:?}");
     // Neither time nor a restart changes that.
     bench.clock.advance_micros(20 * 86_400 * SECOND);
     bench.append_numbers(5..8);
@@ -101,6 +109,106 @@ fn an_outage_pauses_and_ends_by_itself() {
     );
     assert_eq!(bench.status(1).paused, None);
     assert_eq!(bench.totals(1).taken, 30);
+}
+
+#[test]
+fn a_receiver_that_says_when_it_will_be_back_is_out_as_well() {
+    let receiver = Receiver::start(|_| {
+        let headers = vec![("retry-after", "2".to_owned())];
+        Reply { headers, body: "we are at work".to_owned(), ..Reply::status(503) }
+    });
+    let mut bench = Bench::new();
+    bench.engine().apply(vec![webhook(1, &receiver.url)]);
+    bench.append_numbers(0..30);
+    let step = || bench.clock.advance_micros(SECOND);
+    let state = || format!("{:?}", bench.status(1));
+    wait(
+        "a pause",
+        || {
+            step();
+            bench.status(1).paused.is_some()
+        },
+        state,
+    );
+    wait_paused(&bench, PauseReason::Outage);
+    // Another answer of that kind does not end it.
+    let asked = receiver.seen().len();
+    wait(
+        "a probe",
+        || {
+            step();
+            receiver.seen().len() > asked
+        },
+        state,
+    );
+    wait_paused(&bench, PauseReason::Outage);
+    receiver.behave(|_| Reply::status(200));
+    wait(
+        "the rest",
+        || {
+            step();
+            bench.delivered(1) == 30
+        },
+        state,
+    );
+    assert_eq!(bench.status(1).paused, None);
+}
+
+#[test]
+fn one_delivery_alone_shows_that_nobody_is_there() {
+    let rude = Rude::start(|_| Manner::Resets);
+    let mut bench = Bench::new();
+    bench.engine().apply(vec![webhook(1, &rude.url("http"))]);
+    bench.append(WORKSPACE, Some(1), &number_event(1));
+    wait(
+        "a pause",
+        || {
+            bench.clock.advance_micros(60 * SECOND);
+            bench.status(1).paused.is_some()
+        },
+        || format!("{:?}", bench.status(1)),
+    );
+    wait_paused(&bench, PauseReason::Outage);
+}
+
+#[test]
+fn without_a_token_everything_waits() {
+    let (endpoint, _) = receiver(404);
+    let taking = Receiver::taking();
+    let mut config = webhook(1, &taking.url);
+    let settings = [
+        ("oauth_token_url", endpoint.url.as_str()),
+        ("oauth_client_id", "ada"),
+        ("oauth_client_secret", "a-long-secret"),
+    ];
+    config.settings.extend(settings.map(|(name, value)| (name.to_owned(), value.into())));
+    let mut bench = Bench::new();
+    bench.engine().apply(vec![config]);
+    bench.append_numbers(0..30);
+    wait(
+        "a pause",
+        || {
+            bench.clock.advance_micros(SECOND);
+            bench.status(1).paused.is_some()
+        },
+        || format!("{:?}", bench.status(1)),
+    );
+    wait_paused(&bench, PauseReason::Outage);
+    let failure = bench.status(1).paused.expect("it is paused").failure;
+    assert_eq!((failure.reason, failure.status), (Reason::TokenEndpoint, None), "{failure:?}");
+    assert!(taking.seen().is_empty() && bench.dead_letters(1).is_empty());
+    endpoint.behave(|_| {
+        let body = r#"{"access_token":"token","token_type":"bearer","expires_in":"3600"}"#.to_owned();
+        Reply { body, ..Reply::status(201) }
+    });
+    wait(
+        "all of them",
+        || {
+            bench.clock.advance_micros(SECOND);
+            bench.delivered(1) == 30
+        },
+        || format!("{:?}", bench.status(1)),
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use tokio::runtime::Runtime;
+use tributary_destinations::DestinationConfig;
 use tributary_destinations::failure::Reason;
 use tributary_destinations::replay::{ReplayError, ReplayJob, ReplayOnly, ReplayOrder, ReplayState};
 use tributary_model::condition::{Scope, parse_condition};
@@ -124,6 +125,22 @@ fn a_new_destination_is_filled_from_the_log() {
     let came = arrivals(&receiver.seen());
     assert_eq!(came.len(), 22);
     assert!(came.values().all(|ids| ids.len() == 1));
+}
+
+#[test]
+fn one_that_is_being_created_is_filled_as_soon_as_it_begins() {
+    let receiver = Receiver::taking();
+    let mut bench = Bench::new();
+    bench.append_numbers(0..5);
+    let late = DestinationConfig { starts_after: Position::at(5), ..webhook(1, &receiver.url) };
+    // It is ordered before the engine has heard of the destination.
+    let begun = bench.engine().start_replay(WORKSPACE, ID, ReplayOrder::default());
+    bench.engine().apply(vec![late]);
+    let id = bench.ask(begun).expect("it waits until that has begun").id;
+    wait("the replay", || !job(&bench, id).is_running(), || format!("{:?}", job(&bench, id)));
+    assert_eq!(job(&bench, id).ended, [(Outcome::Delivered, 5)].into());
+    let nowhere = bench.engine().start_replay(WORKSPACE, DestinationId(9), ReplayOrder::default());
+    assert!(matches!(bench.ask(nowhere), Err(ReplayError::NoSuch)));
 }
 
 #[test]

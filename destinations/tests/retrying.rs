@@ -209,6 +209,38 @@ fn a_full_queue_makes_reading_wait_and_loses_nothing() {
 }
 
 #[test]
+fn what_waits_stays_within_its_bytes_whatever_was_taken_in() {
+    let up = Arc::new(AtomicBool::new(false));
+    let is_up = Arc::clone(&up);
+    let receiver =
+        Receiver::start(move |_| Reply::status(if is_up.load(Ordering::SeqCst) { 200 } else { 429 }));
+    let mut bench = Bench::new();
+    bench.stop();
+    bench.limits.retry_bytes = 20_000;
+    bench.start();
+    let event = |number: u8| format!(r#"{{"type":"track","n":{number},"fill":"{}"}}"#, "x".repeat(1_000));
+    for number in 0..100_u8 {
+        bench.append(WORKSPACE, Some(number), &event(number));
+    }
+    bench.engine().apply(vec![webhook(1, &receiver.url)]);
+    bench.wait_status(1, "no room", |status| status.waiting_bytes >= 20_000 && status.under_way == 0);
+    // One more than fills it, as the last one is taken in whole.
+    let limit = 20_000 + event(99).len() as u64;
+    assert!(bench.status(1).waiting_bytes <= limit, "{:?}", bench.status(1));
+    assert!(bench.status(1).behind > 0, "the cursor waits");
+    up.store(true, Ordering::SeqCst);
+    wait(
+        "all of them",
+        || {
+            bench.clock.advance_micros(SECOND);
+            assert!(bench.status(1).waiting_bytes <= limit, "{:?}", bench.status(1));
+            bench.delivered(1) == 100
+        },
+        || format!("{:?}", bench.status(1)),
+    );
+}
+
+#[test]
 fn private_addresses_are_refused_and_nothing_is_lost_by_it() {
     let receiver = Receiver::taking();
     let port = receiver.url.trim_end_matches("/hook").rsplit(':').next().expect("a port").to_owned();

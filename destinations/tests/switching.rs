@@ -2,10 +2,14 @@
 
 use crate::harness::{Bench, SECOND, WORKSPACE, number_event, wait, webhook};
 use crate::receiver::{Receiver, Reply};
+use std::collections::BTreeSet;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use tributary_destinations::DestinationConfig;
+use tributary_destinations::deliveries::Fate;
+use tributary_model::clock::Clock;
 use tributary_model::outcome::Outcome;
+use tributary_model::{DestinationId, Position, WorkspaceId};
 
 fn off(config: &DestinationConfig) -> DestinationConfig {
     DestinationConfig { enabled: false, ..config.clone() }
@@ -104,9 +108,83 @@ fn settings_that_cannot_be_used_hold_everything_back() {
     bench.wait_status(1, "a problem", |status| status.problem.is_some());
     let problem = bench.status(1).problem.expect("a problem");
     assert!(problem.contains("url") && !problem.contains("not a url"), "{problem}");
+    let since = bench.clock.now();
+    bench.wait_status(1, "what waits", |status| status.oldest_pending == Some(since));
+    assert_eq!(bench.status(1).behind, 3);
     bench.engine().apply(vec![webhook(1, &receiver.url)]);
     bench.wait_delivered(1, 3);
     assert_eq!(bench.status(1).problem, None);
+}
+
+#[test]
+fn what_one_that_is_off_has_not_read_is_told_and_since_when_it_waits() {
+    let receiver = Receiver::taking();
+    let mut bench = Bench::new();
+    let config = webhook(1, &receiver.url);
+    bench.engine().apply(vec![config.clone()]);
+    bench.append_numbers(0..2);
+    bench.wait_delivered(1, 2);
+    bench.engine().apply(vec![off(&config)]);
+    bench.wait_status(1, "it to be off", |status| !status.enabled);
+    assert_eq!((bench.status(1).behind, bench.status(1).oldest_pending), (0, None));
+    bench.clock.advance_micros(SECOND);
+    bench.append(WorkspaceId(2), None, "{}");
+    bench.clock.advance_micros(SECOND);
+    let since = bench.clock.now();
+    bench.append_numbers(2..4);
+    bench.clock.advance_micros(SECOND);
+    bench.append_numbers(4..6);
+    assert_eq!(bench.status(1).behind, 5, "at once, those of other workspaces included");
+    bench.wait_status(1, "the first of its own", |status| status.oldest_pending == Some(since));
+    bench.engine().apply(vec![config]);
+    bench.wait_delivered(1, 6);
+    bench.wait_status(1, "nothing to wait", |status| status.oldest_pending.is_none() && status.behind == 0);
+}
+
+#[test]
+fn what_became_of_each_delivery_of_a_deleted_destination_is_told() {
+    let receiver =
+        Receiver::start(|seen| Reply::status(if seen.text() == number_event(0) { 200 } else { 500 }));
+    let mut bench = Bench::new();
+    let config = webhook(1, &receiver.url);
+    bench.engine().apply(vec![config.clone()]);
+    bench.append(WORKSPACE, Some(1), &number_event(0));
+    bench.append(WORKSPACE, Some(2), &number_event(1));
+    // Never tried: it waits behind the one before it.
+    bench.append(WORKSPACE, Some(2), &number_event(2));
+    bench.wait_status(1, "two to wait", |status| {
+        status.waiting == 2 && status.totals.ended(Outcome::Delivered) == 1
+    });
+    bench.engine().apply(vec![off(&config)]);
+    bench.wait_status(1, "it to be off", |status| !status.enabled);
+    // Never read.
+    bench.append(WORKSPACE, Some(3), &number_event(3));
+    bench.engine().apply(Vec::new());
+    let is_gone = || bench.engine().status(WORKSPACE, DestinationId(1)).is_none();
+    wait("its end", is_gone, String::new);
+    bench.append(WORKSPACE, Some(3), &number_event(4));
+    bench.stop();
+    bench.start();
+    bench.engine().apply(Vec::new());
+    let deleted = Fate::Ended(Outcome::DestinationDeleted);
+    let fates = [Fate::Delivered, deleted.clone(), deleted.clone(), deleted, Fate::NotIts];
+    let ids: BTreeSet<String> = (1..)
+        .zip(fates)
+        .map(|(position, want)| {
+            let explained = bench.engine().explain(WORKSPACE, Position::at(position)).expect("readable");
+            assert_eq!(explained.len(), 1, "{position}");
+            assert_eq!(
+                (explained[0].destination, &explained[0].fate),
+                (DestinationId(1), &want),
+                "{position}"
+            );
+            explained[0].delivery_id.clone()
+        })
+        .collect();
+    assert_eq!(ids.len(), 5);
+    // Behind a dot stands which mapping it was.
+    let is_told = |id: &str| id.split('.').next().is_some_and(|id| ids.contains(id));
+    assert!(receiver.seen().iter().all(|request| is_told(request.id())), "the ids that were sent");
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Hiding secrets in what is shown and remembered of requests and answers.
 //!
 //! A secret of four bytes or more is hidden wherever it stands, in each of these forms: plain; percent-encoded, as
-//! forms, paths and queries encode it, with either case of hexadecimal digits; escaped as in JSON; in Base64 of either
-//! alphabet, also where other text stands before and behind it. A shorter one would take harmless text with it
-//! wherever its few letters occur; it is hidden where it is a whole: a JSON text, a header's value, a part of a URL's
-//! path, a value in its query.
+//! forms, paths and queries encode it, with either case of hexadecimal digits; escaped as in JSON or HTML; in hexadecimal
+//! digits; in Base64 of either alphabet, also where other text stands before and behind it. A shorter one would take
+//! harmless text with it wherever its few letters occur; it is hidden where it is a whole: a JSON text, a header's value,
+//! a part of a URL's path, a value in its query.
+//!
+//! Of a secret header its parts are secrets, too: receivers repeat a token without its scheme, or one cookie of several.
 //!
 //! Where forms overlap, all that they cover is hidden. What is long is looked at only as far as it is shown, and beyond
 //! that as far as needed to know a secret that is cut off.
@@ -29,6 +31,33 @@ const URL_PART_BYTES_MIN: usize = 12;
 
 /// The shortest piece of Base64 that is looked for. Shorter ones occur by chance.
 const BASE64_PIECE_MIN: usize = 8;
+
+/// The shortest piece of a header's value that is a secret of its own, in bytes: shorter ones are common words.
+const HEADER_PIECE_BYTES_MIN: usize = 8;
+
+/// How many pieces of a header's value are secrets of their own.
+const HEADER_PIECES_MAX: usize = 50;
+
+/// Schemes behind which stands nothing but a secret, however short.
+const SCHEMES: [&str; 3] = ["basic", "bearer", "token"];
+
+/// Headers that say nothing about who the sender is. Pieces of them, such as `application/json`, stand in many answers.
+const COMMON_HEADERS: [&str; 6] =
+    ["accept", "accept-encoding", "accept-language", "cache-control", "content-type", "user-agent"];
+
+/// How HTML is written beside `&amp;`, `&lt;` and `&gt;`, which all write alike: the text between tags; an attribute; Ruby,
+/// Django and lodash; PHP; Python; XML; Go; Handlebars; Mustache.
+const HTML: [&[(char, &str)]; 9] = [
+    &[],
+    &[('"', "&quot;")],
+    &[('"', "&quot;"), ('\'', "&#39;")],
+    &[('"', "&quot;"), ('\'', "&#039;")],
+    &[('"', "&quot;"), ('\'', "&#x27;")],
+    &[('"', "&quot;"), ('\'', "&apos;")],
+    &[('"', "&#34;"), ('\'', "&#39;")],
+    &[('"', "&quot;"), ('\'', "&#x27;"), ('`', "&#x60;"), ('=', "&#x3D;")],
+    &[('"', "&quot;"), ('\'', "&#39;"), ('/', "&#x2F;"), ('`', "&#x60;"), ('=', "&#x3D;")],
+];
 
 /// What is left as it is by careful encoders: the unreserved characters of RFC 3986.
 const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -73,6 +102,9 @@ impl Masker {
             match (setting.kind, value) {
                 (SettingKind::Url, serde_json::Value::String(text)) => {
                     of_url(text, setting.secret, &mut secrets);
+                }
+                (SettingKind::Headers, serde_json::Value::Object(headers)) if setting.secret => {
+                    of_headers(headers, &mut secrets);
                 }
                 _ if setting.secret => of_value(value, &mut secrets),
                 _ => {}
@@ -174,6 +206,42 @@ fn of_value(value: &serde_json::Value, secrets: &mut Vec<String>) {
     }
 }
 
+/// What is secret of headers: their values, and what of those a receiver may repeat alone.
+fn of_headers(headers: &serde_json::Map<String, serde_json::Value>, secrets: &mut Vec<String>) {
+    for (name, value) in headers {
+        of_value(value, secrets);
+        let is_common = COMMON_HEADERS.iter().any(|common| name.eq_ignore_ascii_case(common));
+        if let Some(text) = value.as_str().filter(|_| !is_common) {
+            of_header(text, secrets);
+        }
+    }
+}
+
+/// What stands behind a scheme, and the longer pieces of the value.
+fn of_header(text: &str, secrets: &mut Vec<String>) {
+    if let Some((scheme, rest)) = text.trim().split_once([' ', '\t']) {
+        let rest = rest.trim_start();
+        let is_known = SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        if is_known || rest.len() >= HEADER_PIECE_BYTES_MIN {
+            secrets.push(rest.to_owned());
+        }
+        if scheme.eq_ignore_ascii_case("basic") {
+            of_basic(rest, secrets);
+        }
+    }
+    let pieces = text.split([' ', '\t', ';', ',', '=']).map(|piece| piece.trim_matches('"'));
+    let long = pieces.filter(|piece| piece.len() >= HEADER_PIECE_BYTES_MIN);
+    secrets.extend(long.take(HEADER_PIECES_MAX).map(str::to_owned));
+}
+
+/// What the credentials of HTTP Basic say: name and password together, and the password.
+fn of_basic(encoded: &str, secrets: &mut Vec<String>) {
+    let Ok(decoded) = STANDARD_NO_PAD.decode(encoded.trim_end_matches('=')) else { return };
+    let Ok(pair) = String::from_utf8(decoded) else { return };
+    secrets.extend(pair.split_once(':').map(|(_, password)| password.to_owned()));
+    secrets.push(pair);
+}
+
 fn of_url(text: &str, is_secret: bool, secrets: &mut Vec<String>) {
     let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
     let Ok(parsed) = Url::parse(text) else { return };
@@ -194,14 +262,9 @@ fn forms(secret: &str) -> BTreeSet<String> {
     if secret.len() < ANYWHERE_BYTES_MIN {
         return BTreeSet::from([json]);
     }
-    let json = &json[1..json.len() - 1];
-    let mut forms = BTreeSet::from([
-        secret.to_owned(),
-        json.to_owned(),
-        // As some write slashes, and letters that are not of ASCII.
-        json.replace('/', "\\/"),
-        only_ascii(json),
-    ]);
+    let mut forms = BTreeSet::from([secret.to_owned(), hex::encode(secret), hex::encode_upper(secret)]);
+    forms.extend(json_forms(&json[1..json.len() - 1]));
+    forms.extend(HTML.iter().map(|entities| html(secret, entities)));
     let encoded =
         [&RESERVED, NON_ALPHANUMERIC, &QUERY, &PATH].map(|set| utf8_percent_encode(secret, set).to_string());
     let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
@@ -211,6 +274,27 @@ fn forms(secret: &str) -> BTreeSet<String> {
     }
     forms.extend(base64_forms(secret));
     forms
+}
+
+/// A JSON text as encoders write it: some escape slashes, some letters that are not of ASCII, some what HTML would take for
+/// its own.
+fn json_forms(json: &str) -> [String; 5] {
+    let for_html =
+        |less: &str, greater: &str| json.replace('&', "\\u0026").replace('<', less).replace('>', greater);
+    let all = for_html("\\u003C", "\\u003E").replace("\\\"", "\\u0022").replace('\'', "\\u0027");
+    [
+        json.to_owned(),
+        json.replace('/', "\\/"),
+        only_ascii(json),
+        for_html("\\u003c", "\\u003e"),
+        all.replace('+', "\\u002B").replace('`', "\\u0060"),
+    ]
+}
+
+/// The text as HTML that has these letters in another form.
+fn html(text: &str, entities: &[(char, &str)]) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    entities.iter().fold(text, |text, (letter, entity)| text.replace(*letter, entity))
 }
 
 /// The text with every letter that is not of ASCII in JSON's `\u` form.

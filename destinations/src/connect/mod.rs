@@ -9,7 +9,8 @@
 //! configuration lets them be used.
 //!
 //! Texts of errors name no URL: paths, queries and credentials in it are secrets. Answers are read up to a limit, as
-//! they come over the network: nothing is decompressed, so a small answer can't become a large one.
+//! they come over the network: nothing is decompressed, so a small answer can't become a large one. Receivers are asked
+//! not to compress; who does nevertheless has said nothing but a status.
 
 mod address;
 mod mask;
@@ -21,7 +22,7 @@ pub(crate) use mask::{MASK, Masker};
 use crate::failure::{Failure, Reason};
 use crate::retry::parse_retry_after;
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method};
 use resolve::{Resolver, Unresolved, resolve};
 use rustls::{ClientConfig, RootCertStore};
@@ -37,6 +38,9 @@ use url::Url;
 
 /// Connections without a request that are kept for later ones, for each host.
 const IDLE_CONNECTIONS_PER_HOST: usize = 32;
+
+/// How HTTP calls a body that is encoded in no way.
+const AS_IT_IS: &str = "identity";
 
 /// Why there is no way out at all.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +106,8 @@ pub(crate) struct InboundResponse {
     pub(crate) body: Bytes,
     /// Whether that is all of it: false of one that was longer, or broke off.
     pub(crate) is_whole: bool,
+    /// Whether it is compressed, or encoded in another way: then it can't be read.
+    pub(crate) is_encoded: bool,
 }
 
 impl fmt::Debug for InboundResponse {
@@ -159,6 +165,9 @@ impl Outbound {
         let method = Method::from_bytes(request.method.as_bytes());
         let method = method.map_err(|_| invalid("the method is none of HTTP"))?;
         let mut outbound = client.request(method, request.url).timeout(timeout);
+        if !request.headers.iter().any(|(name, _)| name == ACCEPT_ENCODING.as_str()) {
+            outbound = outbound.header(ACCEPT_ENCODING, AS_IT_IS);
+        }
         for (name, value) in request.headers {
             let value = HeaderValue::from_str(&value);
             let value = value.map_err(|_| invalid(&format!("the header {name} takes no such value")))?;
@@ -169,8 +178,15 @@ impl Outbound {
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|value| parse_retry_after(value, now));
+        let is_encoded = is_encoded(response.headers());
         let (body, is_whole) = read_body(response, response_bytes).await;
-        Ok(InboundResponse { status, retry_after, body, is_whole })
+        Ok(InboundResponse {
+            status,
+            retry_after,
+            is_encoded: is_encoded && !body.is_empty(),
+            body,
+            is_whole,
+        })
     }
 
     /// A connection for a protocol that is not HTTP. Names are resolved, and what is dialled is one of the addresses that
@@ -243,6 +259,13 @@ async fn dial(rule: AddressRule, host: &str, port: u16) -> Result<TcpStream, Fai
     }
     let why = last.map_or_else(|| "the host has no address".to_owned(), |why| why.to_string());
     Err(no_connection(&why))
+}
+
+/// Whether the body comes in another way than as it is.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let as_it_is =
+        |value: &HeaderValue| value.is_empty() || value.as_bytes().eq_ignore_ascii_case(AS_IT_IS.as_bytes());
+    !headers.get_all(CONTENT_ENCODING).iter().all(as_it_is)
 }
 
 /// The beginning of the body, and whether that is all of it. One that breaks off is no error: the status has been said.

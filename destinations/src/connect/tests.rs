@@ -276,6 +276,15 @@ async fn answers_are_read_as_they_come_and_no_further_than_asked() {
             "\u{1f}packed",
             true,
         ),
+        (
+            "encoded in no way",
+            Answer::full(200, "content-encoding: Identity\r\n", "taken"),
+            200,
+            None,
+            "taken",
+            true,
+        ),
+        ("nothing to decompress", Answer::full(204, "content-encoding: gzip\r\n", ""), 204, None, "", true),
         ("with a wish", Answer::full(429, "retry-after: 7\r\n", ""), 429, Some(7), "", true),
         ("without a form", Answer::full(503, "retry-after: soon\r\n", ""), 503, None, "", true),
         (
@@ -303,7 +312,8 @@ async fn answers_are_read_as_they_come_and_no_further_than_asked() {
             (seen.len(), &*seen[0].method, &*seen[0].target, &*seen[0].body),
             (1, "POST", "/in?x=1", "{}")
         );
-        assert_eq!(seen[0].header("accept-encoding"), "", "{name}: nobody is asked to compress");
+        assert_eq!(response.is_encoded, name == "not decompressed", "{name}");
+        assert_eq!(seen[0].header("accept-encoding"), "identity", "{name}: nobody is asked to compress");
     }
 }
 

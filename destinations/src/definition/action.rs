@@ -57,7 +57,7 @@ pub struct ActionSpec {
     pub preset: bool,
     /// What its payload consists of, in the order in which a form shows them.
     pub fields: Vec<FieldSpec>,
-    /// Groups of fields of which at least one has to be there.
+    /// Groups of fields of which at least one has to be there, as a required one has to be.
     #[serde(default)]
     pub any_of: Vec<Vec<String>>,
     /// How the request is made, where that differs from what the transport says. HTTP only.
@@ -153,12 +153,81 @@ pub struct FieldSpec {
     /// Of an object, the longest text of a member, in characters; `too_long` says what becomes of longer ones.
     #[serde(default)]
     pub member_characters_max: Option<usize>,
+    /// Of an object or a list, what each of its members has to be: an object with members of its own. Where it is said,
+    /// an object or a list in which nothing is left is nothing.
+    #[serde(default)]
+    pub each: Option<EachSpec>,
+    /// How templates write what they put into a text, so that the vendor takes that for nothing but text.
+    #[serde(default)]
+    pub escape: Option<Escaping>,
     /// Texts that it takes, if only some.
     #[serde(default)]
     pub choices: Vec<String>,
     /// Texts that the vendor refuses, or that begin so where they end with `*`.
     #[serde(default)]
     pub reserved: Vec<String>,
+}
+
+/// What each member of an object or a list has to be.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EachSpec {
+    /// Its own members. Of several rules for one name the first counts.
+    #[serde(default)]
+    pub members: Vec<MemberSpec>,
+    /// Groups of names of which at least one has to be there, with something in it.
+    #[serde(default)]
+    pub any_of: Vec<Vec<String>>,
+    /// What becomes of one that is not so.
+    #[serde(default)]
+    pub unfit: Unfit,
+}
+
+/// Members of what lies in an object or a list.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberSpec {
+    /// Their names, or what these begin with where they end with `*`.
+    pub names: Vec<String>,
+    /// What values they take. Null stays null.
+    pub kind: MemberKind,
+    /// The longest text, in characters.
+    #[serde(default)]
+    pub characters_max: Option<usize>,
+    /// What becomes of a longer one.
+    #[serde(default)]
+    pub too_long: TooLong,
+}
+
+/// What values a member takes. A value of another type that means the same is brought to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberKind {
+    /// A text; numbers and booleans become texts.
+    Text,
+    /// A number; texts that are numbers become numbers.
+    Number,
+    /// Anything but objects and lists.
+    Scalar,
+}
+
+/// What becomes of a member that is not as each has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unfit {
+    /// The delivery is refused.
+    #[default]
+    Refuse,
+    /// It is left out.
+    LeaveOut,
+}
+
+/// How something is written within a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Escaping {
+    /// `&`, `<` and `>` as `&amp;`, `&lt;` and `&gt;`.
+    HtmlEntities,
 }
 
 /// What values a field takes. A value of another type that means the same is brought to it: `"12.5"` to 12.5.
@@ -185,7 +254,7 @@ pub enum FieldKind {
     Any,
 }
 
-/// When a field has to be there.
+/// When a field has to be there: with anything but null, a blank text or an empty list.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Required {

@@ -9,7 +9,10 @@ mod http;
 mod response;
 mod setting;
 
-pub use action::{ActionSpec, FieldKind, FieldSpec, Hashing, MemberNames, Required, Taken, TooLong};
+pub use action::{
+    ActionSpec, EachSpec, Escaping, FieldKind, FieldSpec, Hashing, MemberKind, MemberNames, MemberSpec,
+    Required, Taken, TooLong, Unfit,
+};
 pub use http::{AuthenticationSpec, HttpSpec, OauthGrant, RequestSpec};
 pub use response::{BodyTest, ItemsSpec, ResponseRule, ResponseSpec, RuleVerdict, Statuses};
 pub use setting::{RawSettings, SettingKind, SettingSpec, SettingsError};
@@ -133,6 +136,8 @@ pub struct LimitsSpec {
     pub concurrency: Option<usize>,
     /// How long a request may take, in milliseconds; `None` for the server's own setting.
     pub timeout_ms: Option<u64>,
+    /// How many bytes a payload may have; `None` for what the engine takes.
+    pub payload_bytes: Option<usize>,
     /// What the vendor documents, in words, for people.
     pub documented: Vec<String>,
 }

@@ -7,7 +7,7 @@ use crate::store::tests::{
     write,
 };
 use crate::store::{Commit, Store};
-use crate::stored::{StoredState, Waiting};
+use crate::stored::{Mark, StoredState, Waiting};
 use tempfile::TempDir;
 
 /// A destination that began behind position 10, has settled everything below activation 1,000, and of which this is known:
@@ -252,10 +252,28 @@ fn what_a_replay_sends_again_does_not_change_what_became_of_the_first_time() {
 #[test]
 fn what_waited_ended_with_its_destination() {
     let (_directory, store) = store();
-    let ended = StoredState { ended: true, ..StoredState::new(2_000, Position::at(10)) };
+    let mut commit = commit_at(KEY, moment(TODAY, 200));
+    commit.endings = vec![Ending { activation: 22, outcome: Outcome::DestinationDeleted }];
+    write(&store, commit);
+    let mark = Some(Mark::new(2_000, (Position::at(2_000), 0)));
+    let ended = StoredState { ended: true, mark, ..StoredState::new(1_000, Position::at(10)) };
     store.end(KEY, &ended).expect("writable");
     let deleted = Some(DeliveryState::Ended(Outcome::DestinationDeleted));
     let query = DeliveryQuery { state: deleted, destination: Some(KEY.destination), ..all() };
     let one = KEY.destination;
     assert_eq!(asked(&store, &query), [(one, 1_001), (one, 22)]);
+    let deleted = Fate::Ended(Outcome::DestinationDeleted);
+    let cases = [
+        (10, Fate::NotIts),
+        (11, Fate::Delivered),
+        (21, Fate::Ended(Outcome::DeadLetter)),
+        (22, deleted.clone()),
+        (1_000, deleted.clone()),
+        (1_999, deleted),
+        (2_000, Fate::NotIts),
+    ];
+    for (activation, want) in cases {
+        let told = fate(&store, KEY, activation, Position::at(activation)).expect("readable");
+        assert_eq!(told, want, "{activation}");
+    }
 }

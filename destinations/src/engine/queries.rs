@@ -5,15 +5,17 @@ use super::Engine;
 use crate::config::Key;
 use crate::dead_letter::DeadLetterPage;
 use crate::deliveries::{DeliveryPage, DeliveryQuery, Fate, deliveries, fate};
+use crate::fanout::delivery_id;
 use crate::locate::{UnreadableActivation, first_behind, read_from};
 use crate::overview::{Overview, Step, overview};
 use crate::replay::ReplayJob;
 use crate::store::StoreError;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tributary_eventlog::EventLog;
+use tributary_model::activation::ActivationHeader;
 use tributary_model::outcome::Outcome;
-use tributary_model::{Activation, DestinationId, Position, Timestamp, WorkspaceId};
+use tributary_model::{Activation, DestinationId, EventKind, Position, ProfileId, Timestamp, WorkspaceId};
 
 /// Bytes of the activations log that are read at once.
 const READ_BYTES: usize = 256 << 10;
@@ -21,6 +23,23 @@ const READ_BYTES: usize = 256 << 10;
 /// How far before the place that a binary search tells the activations of a position may begin, in activations: in Kafka
 /// what a killed process had sent may lie in the log once more, and mislead the search.
 const BEFORE: u64 = 4096;
+
+/// An activation of a record, and what became of it at a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// The destination, which may have been deleted.
+    pub destination: DestinationId,
+    /// Which of the record's activations it is.
+    pub ordinal: u32,
+    /// The delivery's id, as receivers see it.
+    pub delivery_id: String,
+    /// Whose it is.
+    pub profile: Option<ProfileId>,
+    /// Which call the event is.
+    pub event_kind: EventKind,
+    /// What became of it.
+    pub fate: Fate,
+}
 
 impl Engine {
     /// Dead letters of a destination, newest first, at most `limit`. `cursor` is where the last page ended
@@ -93,36 +112,40 @@ impl Engine {
         self.shared.store.replays(Key { workspace, destination })
     }
 
-    /// What became of the activations that a record of the events log caused, at each destination of its workspace: the
-    /// activation's ordinal, and its fate. Empty if there are none (yet), or retention has removed them.
+    /// What became of the activations that a record of the events log caused, at each destination of its workspace, deleted
+    /// ones included. Empty if there are none (yet), or retention has removed them.
     ///
     /// # Errors
     /// If the store or the activations log can't be read.
-    pub fn explain(
-        &self,
-        workspace: WorkspaceId,
-        position: Position,
-    ) -> Result<Vec<(DestinationId, u32, Fate)>, StoreError> {
+    pub fn explain(&self, workspace: WorkspaceId, position: Position) -> Result<Vec<Explained>, StoreError> {
         let activations = activations_of(&*self.shared.log, workspace, position)
             .map_err(|why| StoreError::Log(Arc::new(why)))?;
-        let keys: Vec<Key> = self.cells().keys().filter(|key| key.workspace == workspace).copied().collect();
-        let mut fates = Vec::new();
+        // One that is new has no books yet; of one that was deleted there is nothing else.
+        let mut keys: BTreeSet<Key> = self.shared.store.destinations_of(workspace)?.into_iter().collect();
+        keys.extend(self.cells().keys().filter(|key| key.workspace == workspace));
+        let mut explained = Vec::new();
         for key in keys {
-            for (ordinal, sequence) in &activations {
-                let fate = fate(&self.shared.store, key, *sequence, position)?;
-                fates.push((key.destination, *ordinal, fate));
+            for (ordinal, (sequence, header)) in &activations {
+                explained.push(Explained {
+                    destination: key.destination,
+                    ordinal: *ordinal,
+                    delivery_id: delivery_id(key, position, *ordinal, &header.message_id),
+                    profile: header.profile,
+                    event_kind: header.event_kind,
+                    fate: fate(&self.shared.store, key, *sequence, position)?,
+                });
             }
         }
-        Ok(fates)
+        Ok(explained)
     }
 }
 
-/// The activations that a record caused: ordinal and sequence, as they are in the log for the first time.
+/// The activations that a record caused, by ordinal: sequence and header, as they are in the log for the first time.
 fn activations_of(
     log: &dyn EventLog,
     workspace: WorkspaceId,
     position: Position,
-) -> Result<BTreeMap<u32, u64>, UnreadableActivation> {
+) -> Result<BTreeMap<u32, (u64, ActivationHeader)>, UnreadableActivation> {
     let mut activations = BTreeMap::new();
     let found = match position.sequence.checked_sub(1) {
         Some(sequence) => first_behind(log, Position { sequence, ..position })?,
@@ -138,9 +161,9 @@ fn activations_of(
             next = entry.sequence + 1;
             let activation =
                 Activation::decode(&entry.bytes).map_err(|_| UnreadableActivation::Form(entry.sequence))?;
-            let header = &activation.header;
+            let header = activation.header;
             if header.position == position && header.workspace == workspace {
-                activations.entry(header.ordinal).or_insert(entry.sequence);
+                activations.entry(header.ordinal).or_insert((entry.sequence, header));
             } else if header.position > position && entry.sequence >= found {
                 return Ok(activations);
             }

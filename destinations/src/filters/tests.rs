@@ -95,6 +95,28 @@ fn what_is_not_carried_can_not_be_told() {
     }
 }
 
+fn paths(texts: &[&str]) -> Vec<FieldPath> {
+    texts.iter().map(|text| text.parse().expect(text)).collect()
+}
+
+#[test]
+fn filters_edit_where_their_condition_holds() {
+    let event = r#"{"type":"track","properties":{"total": 1.0 ,"card":"4000"}}"#;
+    let (dropped, allowed) = (
+        r#"{"type":"track","properties":{"total": 1.0}}"#,
+        r#"{"type":"track","properties":{"card":"4000"}}"#,
+    );
+    for (kind, condition, want) in [
+        ("drop_properties", "type exists", Some(dropped)),
+        ("allow_properties", "type exists", Some(allowed)),
+        ("drop_properties", "type absent", None),
+    ] {
+        let filter = filter(condition, json!({kind: {"fields": ["properties.card"]}})).expect("a filter");
+        let want = want.map_or(Acted::Passed, |text| Acted::Edited(text.to_owned()));
+        assert_eq!(act(&filter, &header("m"), event), Ok(want), "{kind} {condition}");
+    }
+}
+
 #[test]
 fn members_are_taken_out_and_every_other_byte_stays() {
     // (members, the event, what is left)
@@ -114,9 +136,8 @@ fn members_are_taken_out_and_every_other_byte_stays() {
         (&["p", "p.x"], r#"{"p":{"y":1}}"#, Some(r#"{}"#)),
     ];
     for (fields, event, want) in cases {
-        let filter = filter("type absent", json!({"drop_properties": {"fields": fields}})).expect("a filter");
-        let want = want.map_or(Acted::Passed, |text| Acted::Edited(text.to_owned()));
-        assert_eq!(act(&filter, &header("m"), event), Ok(want), "{fields:?} {event}");
+        let edit = Edit::Drop(Named::of(&paths(fields)));
+        assert_eq!(edit.edited(event).as_deref(), want, "{fields:?} {event}");
     }
 }
 
@@ -144,17 +165,15 @@ fn only_allowed_members_stay_in_the_objects_that_are_mentioned() {
         (&["p.x"], r#"{"q":1}"#, None),
     ];
     for (fields, event, want) in cases {
-        let filter = filter("type exists or type absent", json!({"allow_properties": {"fields": fields}}))
-            .expect("a filter");
-        let want = want.map_or(Acted::Passed, |text| Acted::Edited(text.to_owned()));
-        assert_eq!(act(&filter, &header("m"), event), Ok(want), "{fields:?} {event}");
+        let edit = Edit::Allow(Named::of(&paths(fields)));
+        assert_eq!(edit.edited(event).as_deref(), want, "{fields:?} {event}");
     }
 }
 
 #[test]
 fn what_makes_no_sense_is_refused_with_the_place() {
     let fields = |kind: &str, fields: &[&str]| json!({kind: {"fields": fields}});
-    let many: Vec<String> = (0..=FIELDS_MAX).map(|at| format!("p{at}")).collect();
+    let many: Vec<String> = (0..=FIELDS_MAX).map(|at| format!("properties.p{at}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let cases = [
         (
@@ -178,7 +197,7 @@ fn what_makes_no_sense_is_refused_with_the_place() {
         ),
         (
             "type exists",
-            fields("drop_properties", &["a", "profile.traits.x"]),
+            fields("drop_properties", &["traits.a", "profile.traits.x"]),
             "action.drop_properties.fields[1]",
             "no part of the event",
         ),
@@ -195,6 +214,36 @@ fn what_makes_no_sense_is_refused_with_the_place() {
         assert_eq!(error.field, format!("filters[3].{place}"), "{condition} {action}");
         assert!(error.message.contains(part), "{error}");
     }
+}
+
+/// A path that leads nowhere would keep nothing back, and nobody would see it.
+#[test]
+fn paths_that_lead_nowhere_are_refused_with_the_place() {
+    let cases = [
+        ("$.properties.card", "write properties.card"),
+        ("properties.*", "write properties for all"),
+        ("properties.y[0]", "write properties.y"),
+        (" properties.card", "write properties.card"),
+        ("propertie.card", "write properties.card"),
+        ("Properties.card", "write properties.card"),
+        ("total", "write properties.total"),
+        ("$.userId", "write userId"),
+    ];
+    for (path, hint) in cases {
+        for kind in ["drop_properties", "allow_properties"] {
+            let action = json!({kind: {"fields": ["context.ip", "properties.first name", path]}});
+            let error = filter("type exists", action).err().expect(path);
+            assert_eq!(error.field, format!("filters[3].action.{kind}.fields[2]"), "{path}");
+            assert!(error.message.contains(hint), "{path}: {error}");
+        }
+        let error = filter("type exists", json!({"sample": {"percent": 5, "path": path}})).err().expect(path);
+        assert_eq!(error.field, "filters[3].action.sample.path", "{path}");
+        assert!(error.message.contains(hint), "{path}: {error}");
+    }
+    let action = json!({"sample": {"percent": 5, "path": "profile.trait.plan"}});
+    let error = filter("type exists", action).err().expect("there is no such part");
+    assert_eq!(error.field, "filters[3].action.sample.path");
+    assert!(error.message.contains("did you mean `profile.traits`"), "{error}");
 }
 
 fn sampled(percent: f64, path: &str, message_id: &str, event: &str) -> bool {
@@ -251,12 +300,8 @@ proptest! {
     fn edits_agree_with_a_parser(event in events(), drops in proptest::collection::vec(path(), 1..4)) {
         let text = event.to_string();
         let names: Vec<String> = drops.iter().map(|path| path.join(".")).collect();
-        let filter = filter("type absent", json!({"drop_properties": {"fields": names}}));
-        let filter = filter.expect("a filter");
-        let left = match act(&filter, &header("m"), &text).expect("it can be told") {
-            Acted::Edited(left) => left,
-            Acted::Passed | Acted::LeftOut => text,
-        };
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let left = Edit::Drop(Named::of(&paths(&names))).edited(&text).unwrap_or(text);
         let mut want = event;
         drops.iter().for_each(|path| remove(&mut want, path));
         prop_assert_eq!(serde_json::from_str::<Value>(&left).expect("it is JSON"), want);

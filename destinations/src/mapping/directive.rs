@@ -11,6 +11,7 @@ use super::path::{Path, PathNames};
 use super::root::Root;
 use super::template::Template;
 use super::value::Value;
+use crate::definition::Escaping;
 use regex::Regex;
 use serde_json::Value as Json;
 
@@ -120,11 +121,21 @@ impl Directive {
     /// # Errors
     /// The first thing that is wrong, and where.
     pub(crate) fn parse(json: &Json) -> Result<Self, DirectiveError> {
-        Self::parse_with(json, None)
+        read::read(json, None, None).map(Self)
     }
 
-    pub(super) fn parse_with(json: &Json, settings: Option<Settings<'_>>) -> Result<Self, DirectiveError> {
-        read::read(json, settings).map(Self)
+    /// Reads one that may name settings, and whose templates escape in that way.
+    pub(super) fn parse_with(
+        json: &Json,
+        settings: Settings<'_>,
+        escape: Option<Escaping>,
+    ) -> Result<Self, DirectiveError> {
+        read::read(json, Some(settings), escape).map(Self)
+    }
+
+    /// The value, if it is the same for every event.
+    pub(super) fn literal(&self) -> Option<Value<'_>> {
+        if let Node::Literal(json) = &self.0 { Some(Value::Raw(json)) } else { None }
     }
 
     /// The value; `None` if there is none.

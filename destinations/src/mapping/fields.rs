@@ -2,13 +2,15 @@
 
 use super::coerce::coerced;
 use super::directive::{Directive, Settings};
+use super::entries::{self, Misfit, has_something};
 use super::evaluate::Evaluation;
 use super::path::PathNames;
+use super::read::Shape;
 use super::root::Root;
 use super::rules::Rules;
 use super::value::{Value, write_text};
 use super::{DirectiveError, EvaluateError};
-use crate::definition::{ActionSpec, FieldSpec, RawSettings, Required, Spec};
+use crate::definition::{ActionSpec, FieldKind, FieldSpec, RawSettings, Required, Spec};
 use crate::failure::{Failure, Reason};
 use std::collections::BTreeMap;
 use tributary_model::condition::nearest;
@@ -23,6 +25,8 @@ pub(crate) struct CompiledAction {
     layout: Vec<Part>,
     /// Groups of places in `fields` of which at least one has to be filled.
     any_of: Vec<Vec<usize>>,
+    /// The vendor's limit on a payload, in bytes, or our own.
+    bytes_max: usize,
 }
 
 struct Field {
@@ -62,6 +66,7 @@ impl CompiledAction {
         {
             return Err(DirectiveError { place: odd.clone(), message: unknown(action, odd) });
         }
+        let bytes_max = spec.limits.payload_bytes.unwrap_or(PAYLOAD_BYTES_MAX).min(PAYLOAD_BYTES_MAX);
         let settings = Settings { spec, given: settings };
         let compiled =
             action.fields.iter().map(|field| Field::compile(field, fields.get(&field.name), settings));
@@ -73,7 +78,27 @@ impl CompiledAction {
         }
         let place = |name: &String| action.fields.iter().position(|field| field.name == *name);
         let any_of = action.any_of.iter().map(|group| group.iter().filter_map(place).collect()).collect();
-        Ok(Self { action, fields: compiled, layout, any_of })
+        Ok(Self { action, fields: compiled, layout, any_of, bytes_max })
+    }
+
+    /// That what is the same for every event can be sent.
+    ///
+    /// # Errors
+    /// The first field with a value that the action never takes: the place begins with its name.
+    pub(crate) fn check_constants(&self) -> Result<(), DirectiveError> {
+        for field in &self.fields {
+            let constant = field.directive.as_ref().and_then(Directive::literal);
+            let Some(constant) = constant.filter(|constant| !constant.is_null()) else { continue };
+            let value = field.fitted(constant).map_err(|misfit| DirectiveError {
+                place: format!("{}{}", field.spec.name, misfit.place),
+                message: misfit.what,
+            })?;
+            if field.is_required && !field.is_filled(value.as_ref()) {
+                let message = "is required, and this leaves nothing in it: say how it is filled";
+                return Err(problem(field.spec, message.to_owned()));
+            }
+        }
+        Ok(())
     }
 
     /// The payload: a JSON object with the fields in the order in which the definition has them.
@@ -89,16 +114,16 @@ impl CompiledAction {
             bytes += value.as_ref().map_or(0, Value::bytes);
             values.push(value);
         }
+        // Before it is written out: our own limit is on memory.
         if bytes > PAYLOAD_BYTES_MAX {
-            let text = format!(
-                "the fields of {} have {bytes} bytes together; the limit is {PAYLOAD_BYTES_MAX}: map less",
-                self.action.name
-            );
-            return Err(Failure::new(Reason::InvalidField, text));
+            return Err(self.too_large(bytes, &values));
         }
         self.check_groups(&values)?;
         let mut body = Vec::with_capacity(bytes + 16 * values.len() + 2);
         write_parts(&self.layout, &values, &mut body);
+        if body.len() > self.bytes_max {
+            return Err(self.too_large(body.len(), &values));
+        }
         Ok(body)
     }
 
@@ -115,28 +140,21 @@ impl CompiledAction {
         root: &Root<'a>,
         evaluation: &Evaluation,
     ) -> Result<Option<Value<'v>>, Failure> {
-        let refused = |what: String| {
-            let text = format!("the field {} of {} {what}", field.spec.name, self.action.name);
-            Failure::new(Reason::InvalidField, text)
-        };
         let value = match &field.directive {
-            Some(directive) => directive
-                .evaluate_within(root, evaluation)
-                .map_err(|EvaluateError(what)| refused(format!("{what}: change the mapping")))?,
+            Some(directive) => {
+                directive.evaluate_within(root, evaluation).map_err(|EvaluateError(what)| {
+                    self.refused(field, Misfit::invalid(what), "change the mapping")
+                })?
+            }
             None => None,
         };
         let value = match value {
-            Some(value) if !value.is_null() => {
-                let value = coerced(value, field.spec.kind)
-                    .map_err(|what| refused(format!("{what}: map it to something that is")))?;
-                field
-                    .rules
-                    .apply(value)
-                    .map_err(|what| refused(format!("{what}: change the mapping, or narrow its trigger")))?
-            }
+            Some(value) if !value.is_null() => field
+                .fitted(value)
+                .map_err(|misfit| self.refused(field, misfit, "change the mapping, or narrow its trigger"))?,
             nothing => nothing,
         };
-        if field.is_required && value.as_ref().is_none_or(Value::is_null) {
+        if field.is_required && !field.is_filled(value.as_ref()) {
             let text = format!(
                 "the field {} of {} is required, and there is nothing in this event to fill it with: map it to something \
                  that every such event has, or narrow the trigger",
@@ -147,8 +165,25 @@ impl CompiledAction {
         Ok(value)
     }
 
+    fn refused(&self, field: &Field, misfit: Misfit, advice: &str) -> Failure {
+        let Misfit { place, what, reason } = misfit;
+        let text = format!("the field {}{place} of {} {what}: {advice}", field.spec.name, self.action.name);
+        Failure::new(reason, text)
+    }
+
+    fn too_large(&self, bytes: usize, values: &[Option<Value<'_>>]) -> Failure {
+        let bytes_of = |at: &usize| values[*at].as_ref().map_or(0, Value::bytes);
+        let largest =
+            (0..values.len()).max_by_key(bytes_of).map_or("", |at| self.fields[at].spec.name.as_str());
+        let text = format!(
+            "the fields of {} have {bytes} bytes together; the limit is {}: map less, above all to {largest}",
+            self.action.name, self.bytes_max
+        );
+        Failure::new(Reason::InvalidField, text)
+    }
+
     fn check_groups(&self, values: &[Option<Value<'_>>]) -> Result<(), Failure> {
-        let is_filled = |place: &usize| values[*place].as_ref().is_some_and(|value| !value.is_null());
+        let is_filled = |place: &usize| self.fields[*place].is_filled(values[*place].as_ref());
         let Some(empty) = self.any_of.iter().find(|group| !group.iter().any(is_filled)) else {
             return Ok(());
         };
@@ -180,13 +215,36 @@ impl Field {
         }
         let directive = match written {
             Some(written) => {
-                let directive = Directive::parse_with(written, Some(settings));
+                let directive = Directive::parse_with(written, settings, spec.escape);
                 Some(directive.map_err(|error| error.within(&spec.name))?)
             }
             None => None,
         };
         let rules = Rules::compile(spec).map_err(|message| problem(spec, message))?;
         Ok(Self { spec, directive, is_required, rules })
+    }
+
+    /// A value that is not null as it is sent, `None` if there is nothing left of it.
+    fn fitted<'v>(&self, value: Value<'v>) -> Result<Option<Value<'v>>, Misfit> {
+        let value = coerced(value, self.spec.kind).map_err(Misfit::invalid)?;
+        let value = match &self.spec.each {
+            Some(each) => entries::fitted(each, value)?,
+            None => Some(value),
+        };
+        let Some(value) = value else { return Ok(None) };
+        let value = self.rules.apply(value).map_err(Misfit::invalid)?;
+        // The rules may have left out what was left.
+        Ok(value.filter(|value| self.spec.each.is_none() || value.is_something()))
+    }
+
+    /// Whether it is there in the sense of what is required.
+    fn is_filled(&self, value: Option<&Value<'_>>) -> bool {
+        let Some(value) = value else { return false };
+        match (self.spec.kind, value.shape()) {
+            (FieldKind::Text, Shape::Text) => has_something(value),
+            (FieldKind::List, Shape::List) => value.is_something(),
+            (_, _) => !value.is_null(),
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod coerce;
 mod directive;
+mod entries;
 mod evaluate;
 mod fields;
 mod hashing;

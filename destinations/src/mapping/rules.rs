@@ -271,7 +271,7 @@ impl Rules {
 }
 
 /// The first characters of a text that has too many; `None` if it has not.
-fn cut(text: &str, most: usize, too_long: TooLong) -> Result<Option<String>, ()> {
+pub(super) fn cut(text: &str, most: usize, too_long: TooLong) -> Result<Option<String>, ()> {
     // No text has more characters than bytes.
     if text.len() <= most {
         return Ok(None);

@@ -1,7 +1,8 @@
 //! Texts with places in them that are filled from the event: `{{properties.total}}`.
 //!
 //! The library reads them. What consists of text and plain names only is filled here, straight from the event; the rest, with
-//! blocks and helpers, by the library. Both fill in the same. Nothing is escaped: what comes out is text, no HTML.
+//! blocks and helpers, by the library. Both fill in the same. What is put in is escaped only where the reader of the text asks
+//! for that, and never what the author wrote, or put in with three braces.
 
 mod blocks;
 
@@ -9,6 +10,7 @@ use super::path::{PathNames, names};
 use super::read::{self, Shape};
 use super::root::{Found, Root, Step};
 use super::value::Value;
+use crate::definition::Escaping;
 use handlebars::template::{HelperTemplate, Parameter, TemplateElement};
 use handlebars::{Path as NamePath, PathSeg};
 
@@ -25,7 +27,10 @@ const BRACKETS_MAX: usize = 100;
 
 /// A template, ready to be filled.
 #[derive(Debug)]
-pub(crate) struct Template(Kind);
+pub(crate) struct Template {
+    kind: Kind,
+    escape: Option<Escaping>,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -36,27 +41,39 @@ enum Kind {
 #[derive(Debug)]
 enum Piece {
     Text(Box<str>),
+    /// What stands there, escaped if the template escapes.
     Place(Vec<Step>),
+    /// What stands there, as it is.
+    Bare(Vec<Step>),
 }
 
 impl Template {
-    /// Reads a template.
+    /// Reads a template that escapes nothing.
     ///
     /// # Errors
     /// What is wrong with it, to be read after its name.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        Self::parse_escaping(text, None)
+    }
+
+    /// Reads a template that escapes what it puts in.
+    ///
+    /// # Errors
+    /// What is wrong with it, to be read after its name.
+    pub(super) fn parse_escaping(text: &str, escape: Option<Escaping>) -> Result<Self, String> {
         let template = read_whole(text)?;
         let pieces: Option<Vec<Vec<Piece>>> = template.elements.iter().map(piece).collect();
-        Ok(Self(match pieces {
+        let kind = match pieces {
             Some(pieces) => Kind::Pieces(pieces.into_iter().flatten().collect()),
             None => Kind::Blocks(Box::new(template)),
-        }))
+        };
+        Ok(Self { kind, escape })
     }
 
     /// The same, always filled by the library.
     #[cfg(test)]
-    pub(super) fn parse_for_library(text: &str) -> Result<Self, String> {
-        Ok(Self(Kind::Blocks(Box::new(read_whole(text)?))))
+    pub(super) fn parse_for_library(text: &str, escape: Option<Escaping>) -> Result<Self, String> {
+        Ok(Self { kind: Kind::Blocks(Box::new(read_whole(text)?)), escape })
     }
 
     /// Fills it.
@@ -64,15 +81,20 @@ impl Template {
     /// # Errors
     /// Why that is not possible, to be read after its name.
     pub(crate) fn render(&self, root: &Root<'_>) -> Result<String, String> {
-        let pieces = match &self.0 {
+        let pieces = match &self.kind {
             Kind::Pieces(pieces) => pieces,
-            Kind::Blocks(template) => return blocks::render(template, root),
+            Kind::Blocks(template) => return blocks::render(template, root, self.escape),
         };
         let mut out = String::new();
         for piece in pieces {
             match piece {
                 Piece::Text(text) => out.push_str(text),
                 Piece::Place(steps) => {
+                    if let Some(found) = root.find(steps) {
+                        push_escaped(found, self.escape, &mut out);
+                    }
+                }
+                Piece::Bare(steps) => {
                     if let Some(found) = root.find(steps) {
                         push(found, &mut out);
                     }
@@ -87,11 +109,12 @@ impl Template {
 
     /// Shows every path in it, as far as it consists of names.
     pub(crate) fn paths(&self, look: &mut impl FnMut(&PathNames<'_>)) {
-        match &self.0 {
+        match &self.kind {
             Kind::Pieces(pieces) => {
                 for piece in pieces {
-                    if let Piece::Place(steps) = piece {
-                        look(&names(steps));
+                    match piece {
+                        Piece::Place(steps) | Piece::Bare(steps) => look(&names(steps)),
+                        Piece::Text(_) => {}
                     }
                 }
             }
@@ -158,13 +181,17 @@ fn piece(element: &TemplateElement) -> Option<Vec<Piece>> {
     if let TemplateElement::Comment(_) = element {
         return Some(Vec::new());
     }
-    let (TemplateElement::Expression(place) | TemplateElement::HtmlExpression(place)) = element else {
-        return None;
-    };
-    let path = plain_path(place)?;
-    let NamePath::Relative((segments, _)) = path else { return None };
-    let steps = segments.iter().map(step).collect::<Option<Vec<Step>>>()?;
-    Some(vec![Piece::Place(steps)])
+    if let TemplateElement::HtmlExpression(place) = element {
+        return Some(vec![Piece::Bare(plain_steps(place)?)]);
+    }
+    let TemplateElement::Expression(place) = element else { return None };
+    Some(vec![Piece::Place(plain_steps(place)?)])
+}
+
+/// The steps of an expression that is nothing but names.
+fn plain_steps(expression: &HelperTemplate) -> Option<Vec<Step>> {
+    let NamePath::Relative((segments, _)) = plain_path(expression)? else { return None };
+    segments.iter().map(step).collect()
 }
 
 /// The path of an expression that is nothing but a path.
@@ -182,6 +209,33 @@ fn step(segment: &PathSeg) -> Option<Step> {
         Ok(index) => Step::Either(name.as_str().into(), index),
         Err(_) => Step::Name(name.as_str().into()),
     })
+}
+
+/// Writes a value as the library does where it escapes.
+fn push_escaped(found: Found<'_, '_>, escape: Option<Escaping>, out: &mut String) {
+    let Some(escape) = escape else { return push(found, out) };
+    let mut text = String::new();
+    push(found, &mut text);
+    out.push_str(&escaped(&text, escape));
+}
+
+/// A text as it is written within another.
+fn escaped(text: &str, escape: Escaping) -> String {
+    match escape {
+        // In one go: what an entity begins with is not escaped again.
+        Escaping::HtmlEntities => {
+            let mut out = String::with_capacity(text.len());
+            for character in text.chars() {
+                match character {
+                    '&' => out.push_str("&amp;"),
+                    '<' => out.push_str("&lt;"),
+                    '>' => out.push_str("&gt;"),
+                    other => out.push(other),
+                }
+            }
+            out
+        }
+    }
 }
 
 /// Writes a value as the library does: nothing for null, texts as they are, lists in brackets.

@@ -24,6 +24,8 @@ const MAPPING_ID_MAX: u32 = 1_000_000;
 pub(super) struct CompiledMapping {
     pub(super) id: u32,
     name: String,
+    /// Where it stands in the configuration.
+    place: String,
     /// The index of the action within its definition.
     index: usize,
     action: &'static ActionSpec,
@@ -107,8 +109,18 @@ impl CompiledMapping {
         };
         let fields = CompiledAction::compile(spec, action, &mapping.fields, settings)
             .map_err(|error| SettingsError::new(format!("{place}.fields.{}", error.place), error.message))?;
-        let name = mapping.name.clone();
-        Ok(Self { id: mapping.id, name, index, action, trigger, fields, equal: &spec.batch.equal })
+        let (name, place) = (mapping.name.clone(), place.to_owned());
+        Ok(Self { id: mapping.id, name, place, index, action, trigger, fields, equal: &spec.batch.equal })
+    }
+
+    /// That what it fills fields with whatever the event is can be sent.
+    ///
+    /// # Errors
+    /// The first field that can't be sent so.
+    pub(super) fn check_constants(&self) -> Result<(), SettingsError> {
+        self.fields.check_constants().map_err(|error| {
+            SettingsError::new(format!("{}.fields.{}", self.place, error.place), error.message)
+        })
     }
 
     /// What its fields name of profiles.

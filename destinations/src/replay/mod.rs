@@ -36,9 +36,12 @@ pub enum ReplayError {
     /// One of the destination runs.
     #[error("a replay of the destination runs; wait until it is done, or cancel it")]
     Busy,
-    /// There is no such destination, or it has not begun yet.
-    #[error("there is no such destination, or it has not begun yet")]
+    /// There is no such destination.
+    #[error("there is no such destination")]
     NoSuch,
+    /// The destination is not at work yet.
+    #[error("the destination has not begun yet; try again")]
+    NotBegun,
     /// Its condition can't be used.
     #[error(transparent)]
     Condition(SettingsError),
@@ -59,7 +62,10 @@ pub(crate) fn prepare(
     order: ReplayOrder,
     now: Timestamp,
 ) -> Result<NewReplay, ReplayError> {
-    let state = store.state(key)?.filter(|state| !state.ended).ok_or(ReplayError::NoSuch)?;
+    let state = store.state(key)?.ok_or(ReplayError::NotBegun)?;
+    if state.ended {
+        return Err(ReplayError::NoSuch);
+    }
     if let Some(condition) = &order.condition {
         EventCondition::compile("condition", condition).map_err(ReplayError::Condition)?;
     }

@@ -347,7 +347,7 @@ fn a_condition_may_name_what_activations_carry_of_profiles() {
 fn what_can_t_begin_says_why() {
     let bench = Bench::new();
     let prepared = |order| prepare(&bench.log, &bench.store, KEY, order, moment(TODAY, 0)).map(|_| ());
-    assert!(matches!(prepared(ReplayOrder::default()), Err(ReplayError::NoSuch)), "it has not begun yet");
+    assert!(matches!(prepared(ReplayOrder::default()), Err(ReplayError::NotBegun)));
     bench.fill(1..=3);
     bench.settle(&[]);
     assert!(prepared(ReplayOrder::default()).is_ok());

@@ -1,6 +1,7 @@
 //! Settings as definitions declare them, good and bad.
 
 use super::*;
+use crate::registry;
 use serde_json::json;
 
 /// A definition with a setting of every kind.
@@ -71,6 +72,9 @@ fn bad_settings_are_refused_with_the_place_and_without_the_value() {
         (json!({"url": "example.com"}), "url", "must be an absolute URL with http or https"),
         (json!({"url": "ftp://example.com"}), "url", "must be an absolute URL with http or https"),
         (json!({"url": 5}), "url", "must be text"),
+        (json!({"url": "https://example.com/a\nb"}), "url", "must not hold line breaks"),
+        (json!({"url": "\thttps://example.com"}), "url", "must not hold line breaks"),
+        (json!({"hook": "https://example.com/s3cret\r"}), "hook", "must not hold line breaks"),
         (json!({"url": "https://ada:s3cret@example.com"}), "url", "must not hold a user name or password"),
         (json!({"url": "https://s3cret@example.com"}), "url", "must not hold a user name or password"),
         (json!({"password": ""}), "password", "is empty; leave it out"),
@@ -92,6 +96,7 @@ fn bad_settings_are_refused_with_the_place_and_without_the_value() {
         (json!({"headers": {"a": 5}}), "headers.a", "must be text"),
         (json!({"headers": {"a": "b\r\nc: d"}}), "headers.a", "without line breaks"),
         (json!({"headers": {"Host": "b"}}), "headers.Host", "belongs to the connection"),
+        (json!({"headers": {"X-A": "b", "x-a": "c"}}), "headers.x-a", "is given twice"),
         (json!({"send": ["merges"]}), "send[0]", "must be one of: events"),
         (json!({"token": "t", "password": null}), "account", "is required where `token` is given"),
         (json!({"password": null}), "token", "is missing; give exactly one of: token, password"),
@@ -102,6 +107,45 @@ fn bad_settings_are_refused_with_the_place_and_without_the_value() {
         let error = check_settings(&spec(), &settings(&changed)).expect_err(&changed.to_string());
         assert!(error.field == field && error.message.contains(message), "{changed}: {error}");
         assert!(!error.message.contains("s3cret"), "{error}");
+    }
+}
+
+#[test]
+fn headers_of_a_webhook_do_not_get_into_the_way_of_its_own() {
+    let spec = registry::find("webhook").expect("the catalog has it");
+    let token_url = "https://example.com/token";
+    let oauth =
+        json!({"oauth_token_url": token_url, "oauth_client_id": "c", "oauth_client_secret": "s3cret"});
+    let with = |more: &Value, headers: Value| {
+        let mut settings = RawSettings::from([
+            ("url".to_owned(), json!("https://example.com")),
+            ("headers".to_owned(), headers),
+        ]);
+        settings.extend(more.as_object().expect("an object").clone());
+        check_settings(spec, &settings).map_err(|error| (error.field, error.message))
+    };
+    let none = json!({});
+    let basic = json!({"basic_user": "u"});
+    let good = [
+        (&none, json!({"Authorization": "Bearer s3cret", "x-webhook-id": "1", "content-type": "text/json"})),
+        (&json!({"basic_user": null}), json!({"authorization": "Bearer s3cret"})),
+        (&basic, json!({"x-api-key": "s3cret"})),
+        (&oauth, json!({"x-api-key": "s3cret"})),
+    ];
+    for (more, headers) in good {
+        assert_eq!(with(more, headers.clone()), Ok(()), "{more} {headers}");
+    }
+    let bad = [
+        (&none, "webhook-id", "each request has one of its own"),
+        (&none, "Webhook-Timestamp", "each request has one of its own"),
+        (&none, "webhook-signature", "each request has one of its own"),
+        (&basic, "Authorization", "is given beside `basic_user`"),
+        (&oauth, "authorization", "is given beside `oauth_token_url`"),
+    ];
+    for (more, name, words) in bad {
+        let (field, message) = with(more, json!({name: "s3cret"})).expect_err(name);
+        assert_eq!(field, format!("headers.{name}"));
+        assert!(message.contains(words) && !message.contains("s3cret"), "{name}: {message}");
     }
 }
 

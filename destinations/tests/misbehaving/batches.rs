@@ -87,7 +87,7 @@ fn of_a_batch_that_was_taken_in_part_each_delivery_has_its_own_fate() {
             let RecordedAttempt { attempt, exchange } = &delivery.attempts[0];
             let failure = attempt.failure.as_ref().expect("it failed");
             assert_eq!((failure.status, failure.outage), (Some(told), false), "{failure:?}");
-            assert!(!failure.text.contains(WORDS), "{failure:?}");
+            assert_eq!(failure.text.contains(WORDS), told == 422, "its own words: {failure:?}");
             let response = exchange.as_ref().and_then(|exchange| exchange.response.as_ref());
             assert!(response.is_some_and(|response| response.body.contains("results")), "{response:?}");
         }
@@ -148,4 +148,54 @@ fn a_batch_that_breaks_off_comes_again_with_the_same_ids() {
         assert_eq!(arrivals(seen.iter().map(|asked| asked.body.as_str())), wanted, "{manner:?}");
         assert!(bench.dead_letters(1).is_empty(), "{manner:?}");
     }
+}
+
+#[test]
+fn a_batch_of_which_each_delivery_is_refused_by_name_does_not_come_again() {
+    let receiver = Receiver::start(|request: &Seen| {
+        // One result is about nobody: the others count nevertheless.
+        let mut results = vec![json!({"status": 500})];
+        for (id, number) in items(request.text()) {
+            results.push(json!({"id": id, "status": 400, "error": format!("reason-{number}")}));
+        }
+        Reply { body: json!({ "results": results }).to_string(), ..Reply::status(200) }
+    });
+    let mut bench = bench();
+    bench.append_numbers(0..200);
+    bench.engine().apply(vec![batched(&receiver.url, 200)]);
+    bench.wait_status(1, "the end of all", |status| status.totals.ended_in_all() == 200);
+    assert_eq!(bench.totals(1).ended(Outcome::DeadLetter), 200);
+    let arrivals = arrivals(receiver.seen().iter().map(Seen::text));
+    assert!(arrivals.values().all(|count| *count == 1), "{arrivals:?}");
+    let letters = bench.dead_letters(1);
+    let reasons: BTreeSet<&str> = letters.iter().map(|letter| letter.reason.as_str()).collect();
+    assert_eq!(reasons.len(), 200, "each has its own");
+    assert!(reasons.contains("answered 200, with 400 for this delivery: reason-199"), "{reasons:?}");
+}
+
+#[test]
+fn what_is_said_of_a_batch_in_a_compressed_answer_is_not_said() {
+    let mut is_packed = true;
+    let receiver = Receiver::start(move |request: &Seen| {
+        assert_eq!(request.header("accept-encoding"), "identity");
+        if !std::mem::take(&mut is_packed) {
+            return Reply::status(200);
+        }
+        let headers = vec![("content-encoding", "gzip".to_owned())];
+        Reply { headers, body: "\u{1f}packed".to_owned(), ..Reply::status(200) }
+    });
+    let mut bench = bench();
+    bench.append_numbers(0..10);
+    bench.engine().apply(vec![batched(&receiver.url, 10)]);
+    let is_over = || {
+        bench.clock.advance_micros(SECOND);
+        bench.delivered(1) == 10
+    };
+    wait("all of them", is_over, || format!("{:?}", bench.status(1)));
+    let first = items(receiver.seen()[0].text()).len();
+    let again = recorded(&bench, Reason::UnreadableAnswer);
+    assert_eq!(again.len(), first, "those of the first answer came again");
+    let exchange = again[0].attempts[0].exchange.as_ref().expect("it was sent");
+    let body = exchange.response.as_ref().map(|response| response.body.as_str());
+    assert_eq!(body, Some("(7 bytes with a content-encoding, which are not read)"));
 }

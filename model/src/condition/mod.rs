@@ -25,7 +25,7 @@ pub use datum::{Datum, canonical};
 pub use error::{ConditionError, Scope, TextPlace};
 pub use json::{read_aggregate, read_condition};
 pub use number::Number;
-pub use path::{FieldPath, NotAPath};
+pub use path::{FieldPath, NotAPath, NotOfEvents};
 pub use span::{NotASpan, Span};
 pub use text::{locate, nearest, parse_aggregate, parse_condition};
 pub use tree::{

@@ -1,5 +1,6 @@
 //! Where in a JSON object a value stands.
 
+use super::text::words;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
@@ -22,6 +23,34 @@ pub enum NotAPath {
     #[error("a backslash stands before a dot or a backslash only")]
     Escape,
 }
+
+/// The path can lead nowhere in any event; reads on from where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotOfEvents {
+    /// Events have no member of its first name.
+    #[error("begins with `{head}`, which is no member of an event; write {instead}")]
+    Head {
+        /// The first name.
+        head: String,
+        /// What is likely to be meant.
+        instead: String,
+    },
+    /// A name begins or ends with a blank.
+    #[error("has a blank around a name; write {0}")]
+    Blank(String),
+    /// A name is to stand for any.
+    #[error(
+        "holds `*`, which stands for nothing here; write {0} for all that is in it, or each name by itself"
+    )]
+    Wildcard(String),
+    /// A name has an index behind it.
+    #[error("holds an index, but a list on the way stands for each of its elements; write {0}")]
+    Index(String),
+}
+
+/// Members of events that conditions take in quotes only: traits, which look like those of the profile there, and what
+/// SDKs send of themselves.
+const QUOTED_HEADS: [&str; 3] = ["traits", "_metadata", "writeKey"];
 
 const NAMES_MAX: usize = 16;
 const BYTES_MAX: usize = 1000;
@@ -56,6 +85,58 @@ impl FieldPath {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|name| &**name)
     }
+
+    /// Whether it can lead to something in an event: it begins with a member that events have, and is not written as in
+    /// another language of paths.
+    ///
+    /// # Errors
+    /// Why it can lead nowhere, and what to write instead.
+    pub fn check_in_events(&self) -> Result<(), NotOfEvents> {
+        if self.names().any(|name| name.trim() != name) {
+            return Err(NotOfEvents::Blank(self.meant()));
+        }
+        if self.names().any(|name| name.contains('*')) {
+            return Err(NotOfEvents::Wildcard(self.meant()));
+        }
+        if self.names().any(|name| without_index(name) != name) {
+            return Err(NotOfEvents::Index(self.meant()));
+        }
+        if is_head(self.head()) {
+            return Ok(());
+        }
+        Err(NotOfEvents::Head { head: self.head().to_owned(), instead: self.meant() })
+    }
+
+    /// The path in an event that it is likely to stand for.
+    fn meant(&self) -> String {
+        let names = self.names().map(|name| without_index(name.trim()).trim());
+        let names = names.filter(|name| !name.is_empty() && *name != "$" && !name.contains('*'));
+        let Ok(path) = Self::new(names) else { return "properties.total".to_owned() };
+        let text = path.to_string();
+        if is_head(path.head()) {
+            return text;
+        }
+        let near = words::nearest(path.head(), ["traits"].into_iter());
+        match (near, text.split_once('.')) {
+            (Some(near), Some((_, rest))) => format!("{near}.{rest}"),
+            (Some(near), None) => near.to_owned(),
+            (None, _) => words::instead_of_field(&text),
+        }
+    }
+}
+
+fn is_head(name: &str) -> bool {
+    words::is_event_field(name) || QUOTED_HEADS.contains(&name)
+}
+
+/// A name without the indexes, slices and quoted names in brackets behind it. Other brackets are part of the name.
+fn without_index(name: &str) -> &str {
+    let Some((before, index)) = name.strip_suffix(']').and_then(|name| name.rsplit_once('[')) else {
+        return name;
+    };
+    let is_index = index.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'*'))
+        || index.starts_with(['"', '\'', '?']);
+    if is_index { without_index(before) } else { name }
 }
 
 impl FromStr for FieldPath {
@@ -138,6 +219,53 @@ mod tests {
                 }
                 (got, want) => assert_eq!(got.err(), want.err(), "{text}"),
             }
+        }
+    }
+
+    #[test]
+    fn paths_that_lead_nowhere_in_events_are_told_with_what_is_meant() {
+        let good = [
+            "properties",
+            "properties.card",
+            "userId",
+            "traits.email",
+            "context.page.url",
+            "integrations.All",
+            "originalTimestamp",
+            "_metadata.bundled",
+            "writeKey",
+            "properties.$browser",
+            "properties.first name",
+            "properties.user[email]",
+            "properties.price [EUR]",
+            r"properties.a\.b.c\\d",
+        ];
+        for text in good {
+            let path: FieldPath = text.parse().expect(text);
+            assert_eq!(path.check_in_events(), Ok(()), "{text}");
+        }
+        let bad = [
+            ("$.properties.card", "begins with `$`", "write properties.card"),
+            ("$", "begins with `$`", "write properties.total"),
+            ("propertie.card", "begins with `propertie`", "write properties.card"),
+            ("Properties.card", "begins with `Properties`", "write properties.card"),
+            ("Traits.email", "begins with `Traits`", "write traits.email"),
+            ("trait", "begins with `trait`", "write traits"),
+            ("total", "begins with `total`", "write properties.total"),
+            (r"a\.b", r"begins with `a.b`", r"write properties.a\.b"),
+            (" properties.card", "a blank around", "write properties.card"),
+            ("properties. card", "a blank around", "write properties.card"),
+            ("properties.*", "`*`", "write properties for all"),
+            ("*", "`*`", "write properties.total"),
+            ("properties.card*", "`*`", "write properties for all"),
+            ("properties.y[0]", "an index", "write properties.y"),
+            ("properties.y[].z[1][-1]", "an index", "write properties.y.z"),
+            ("properties['card']", "an index", "write properties"),
+        ];
+        for (text, part, hint) in bad {
+            let path: FieldPath = text.parse().expect(text);
+            let error = path.check_in_events().expect_err(text).to_string();
+            assert!(error.contains(part) && error.contains(hint), "{text}: {error}");
         }
     }
 }

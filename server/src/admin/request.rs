@@ -3,10 +3,11 @@
 use actix_web::http::header::IF_MATCH;
 use actix_web::{HttpRequest, web};
 use futures_util::StreamExt as _;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 use tributary_model::{ErrorCode, Timestamp};
 
+use super::edit::invalid_at;
 use super::error::ApiError;
 
 /// Reads a JSON body.
@@ -26,7 +27,60 @@ pub(super) async fn json<T: DeserializeOwned>(
         }
         body.extend_from_slice(&chunk);
     }
-    serde_json::from_slice(&body).map_err(|error| ApiError::invalid(format!("the body: {error}")))
+    read(&body)
+}
+
+/// Reads a body: first whether it is JSON at all, so that whatever else is wrong is so at a place of it.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice::<IgnoredAny>(body)
+        .map_err(|error| ApiError::invalid(format!("the body: {error}")))?;
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(body)).map_err(|error| {
+        if body.trim_ascii_start().first() == Some(&b'{') {
+            refused("the body", &error.path().to_string(), &error.inner().to_string())
+        } else {
+            ApiError::invalid("the body: expected a JSON object")
+        }
+    })
+}
+
+/// The refusal of a part of what was sent; `message` is what serde says of it.
+fn refused(whole: &str, place: &str, message: &str) -> ApiError {
+    let message = said(message);
+    match place {
+        "." => ApiError::invalid(format!("{whole}: {message}")),
+        place => invalid_at(place, &format!(": {message}")).into(),
+    }
+}
+
+/// What serde says, without its words for types, where in the bytes that is, and the value that stands there.
+fn said(message: &str) -> String {
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    let begins = |with: &[&str]| with.iter().any(|text| message.starts_with(text));
+    if begins(&["invalid digit found", "cannot parse integer", "number too "]) {
+        return "expected a whole number that is not too large".to_owned();
+    }
+    if begins(&["provided string was not"]) {
+        return "expected true or false".to_owned();
+    }
+    if message == "expected value" {
+        return "expected one of its names, or an object with one of them as its only member".to_owned();
+    }
+    let is_of_form = begins(&["invalid type", "invalid value", "invalid length"]);
+    let Some((_, expected)) = message.rsplit_once(", expected ").filter(|_| is_of_form) else {
+        return message.to_owned();
+    };
+    let expected = match expected {
+        "a map" | "string or map" => "an object",
+        "newtype variant" | "map with a single key" => "an object with one member, named as what it is",
+        "a sequence" => "a list",
+        "a boolean" => "true or false",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "i64" => "a whole number",
+        "f64" => "a number",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    };
+    format!("expected {expected}")
 }
 
 /// Reads the query of a request.
@@ -34,9 +88,20 @@ pub(super) async fn json<T: DeserializeOwned>(
 /// # Errors
 /// If it holds an unknown name or a value that can't be read.
 pub(super) fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, ApiError> {
-    web::Query::<T>::from_query(request.query_string())
+    let Tracked(read) = web::Query::<Tracked<T>>::from_query(request.query_string())
         .map(web::Query::into_inner)
-        .map_err(|error| ApiError::invalid(format!("the query: {error}")))
+        .map_err(|error| ApiError::invalid(format!("the query: {error}")))?;
+    read.map_err(|(place, message)| refused("the query", &place, &message))
+}
+
+/// What was read, or where it can't be and why.
+struct Tracked<T>(Result<T, (String, String)>);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Tracked<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = serde_path_to_error::deserialize(deserializer);
+        Ok(Self(read.map_err(|error| (error.path().to_string(), error.inner().to_string()))))
+    }
 }
 
 /// The version that the caller knows, from `If-Match`; `None` if it names none or `*`.
@@ -141,6 +206,66 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
+    use crate::admin::destinations::bodies::DestinationNew;
+
+    #[test]
+    fn what_is_wrong_in_a_body_has_its_place() {
+        let action = "expected one of its names, or an object with one of them as its only member";
+        let action = format!("`filters[0].action`: {action}");
+        let with = |part: &str| format!(r#" {{"definition":"webhook","name":"x","settings":{{}},{part}}} "#);
+        let filter =
+            |action: &str| with(&format!(r#""filters":[{{"name":"f","condition":"x","action":{action}}}]"#));
+        let cases = [
+            ("[]".to_owned(), "the body: expected a JSON object"),
+            ("7".to_owned(), "the body: expected a JSON object"),
+            (r#"{"name":"#.to_owned(), "the body: EOF while parsing a value at line 1 column 8"),
+            (r#"{"definition":"webhook"}"#.to_owned(), "the body: missing field `name`"),
+            (r#"{"settings":null}"#.to_owned(), "`settings`: expected an object"),
+            (r#"{"settings":"whsec_a"}"#.to_owned(), "`settings`: expected an object"),
+            (with(r#""consent":[]"#), "`consent`: expected an object"),
+            (with(r#""consent":{"categories":"ads"}"#), "`consent.categories`: expected a list"),
+            (
+                with(r#""consent":{"categories":[],"missing":"maybe"}"#),
+                "`consent.missing`: unknown variant `maybe`, expected `closed` or `open`",
+            ),
+            (filter("{}"), action.as_str()),
+            (filter(r#"{"drop":{},"sample":{}}"#), action.as_str()),
+            (
+                filter(r#"{"sample":{"percent":"5","path":"a"}}"#),
+                "`filters[0].action.sample.percent`: expected a number",
+            ),
+            (with(r#""mappings":[{"id":-1}]"#), "`mappings[0].id`: expected a whole number, 0 or more"),
+        ];
+        for (body, want) in cases {
+            let message = read::<DestinationNew>(body.as_bytes()).expect_err(&body).to_string();
+            let message = message.strip_prefix("invalid_request: ").unwrap_or(&message);
+            assert_eq!(message, want, "{body}");
+        }
+        let unknown = read::<DestinationNew>(with(r#""color":"red""#).as_bytes()).expect_err("is unknown");
+        assert!(unknown.to_string().contains("`color`: unknown field `color`, expected"), "{unknown}");
+        assert!(read::<DestinationNew>(filter(r#"{"drop":{}}"#).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_query_names_the_parameter() {
+        let cases = [
+            ("limit=x", "`limit`: expected a whole number that is not too large"),
+            ("limit=-1", "`limit`: expected a whole number that is not too large"),
+            (
+                "cursor=a&limt=1",
+                "`limt`: unknown field `limt`, expected one of `limit`, `cursor`, `message_id`",
+            ),
+            ("cursor=a&cursor=b", "the query: duplicate field `cursor`"),
+        ];
+        for (query, want) in cases {
+            let request = TestRequest::with_uri(&format!("/?{query}")).to_http_request();
+            let message = super::query::<Paging>(&request).expect_err(query).to_string();
+            assert_eq!(message.strip_prefix("invalid_request: ").unwrap_or(&message), want, "{query}");
+        }
+        let request = TestRequest::with_uri("/?limit=7&cursor=a").to_http_request();
+        let paging = query::<Paging>(&request).expect("it can be read");
+        assert_eq!((paging.limit, paging.cursor.as_deref()), (Some(7), Some("a")));
+    }
 
     #[test]
     fn if_match_takes_every_form_of_a_version() {

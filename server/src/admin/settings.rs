@@ -18,6 +18,13 @@ pub const MASK: &str = "********";
 /// Settings as stored. While a change is made, secrets that were sent stand in the clear.
 pub(super) type Stored = BTreeMap<String, SettingValue>;
 
+/// Settings after a change, secrets that were sent in the clear.
+pub(super) struct Merged {
+    pub(super) settings: Stored,
+    /// The places of parts of secrets that were not sent anew, such as `headers.x-api-key`: they stand in the clear, too.
+    pub(super) kept: Vec<String>,
+}
+
 /// What becomes of known settings that are not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unsent {
@@ -61,46 +68,91 @@ pub(super) fn shown(settings: &Stored) -> Map<String, Value> {
     settings.iter().map(|(name, value)| (name.clone(), show(value))).collect()
 }
 
-/// Puts sent settings over known ones. A null removes a setting, a masked secret keeps its value.
+/// Puts sent settings over known ones. A null removes a setting, a masked secret keeps its value, and so does a masked one
+/// of several in a setting.
 ///
 /// # Errors
-/// If a mask is sent where no secret is known.
+/// If a mask is sent where no secret is known, or a secret of which a part is kept does not open.
 pub(super) fn merge(
+    key: &SealingKey,
     spec: &Spec,
+    place: (WorkspaceId, DestinationId),
     known: &Stored,
     sent: Map<String, Value>,
     unsent: Unsent,
-) -> Result<Stored, Refusal> {
+) -> Result<Merged, Refusal> {
     let mut merged = match unsent {
         Unsent::Kept => known.clone(),
         Unsent::Dropped => Stored::new(),
     };
+    let mut kept = Vec::new();
     for (name, value) in sent {
         if value.is_null() {
             merged.remove(&name);
         } else if is_secret(spec, &name) && value == MASK {
-            let kept = known.get(&name).ok_or_else(|| {
-                refused(&name, "is masked, but no value is known that it could keep; send the value itself")
-            })?;
-            merged.insert(name, kept.clone());
+            let before = known.get(&name).ok_or_else(|| nothing_kept(&name))?;
+            merged.insert(name, before.clone());
+        } else if is_secret(spec, &name) && has_masks(&value) {
+            let before = known.get_key_value(&name).map(|(name, value)| (name.clone(), value.clone()));
+            let before = opened(key, spec, place, &Stored::from_iter(before))?;
+            let value = with_kept(&name, value, before.get(&name), &mut kept)?;
+            merged.insert(name, SettingValue::Plain(value));
         } else {
             merged.insert(name, SettingValue::Plain(value));
         }
     }
-    Ok(merged)
+    Ok(Merged { settings: merged, kept })
+}
+
+/// Whether masks stand in the place of members.
+fn has_masks(value: &Value) -> bool {
+    value.as_object().is_some_and(|members| members.values().any(|member| *member == MASK))
+}
+
+/// The object with what was known in the place of masks. Members are headers, whose names are the same in small and in
+/// capital letters.
+fn with_kept(
+    name: &str,
+    mut sent: Value,
+    known: Option<&Value>,
+    kept: &mut Vec<String>,
+) -> Result<Value, Refusal> {
+    let known = known.and_then(Value::as_object);
+    for (member, value) in sent.as_object_mut().into_iter().flatten() {
+        if *value != MASK {
+            continue;
+        }
+        let place = format!("{name}.{member}");
+        let mut before = known.into_iter().flatten();
+        let before = before.find(|(known, _)| known.eq_ignore_ascii_case(member));
+        let (_, before) = before.ok_or_else(|| nothing_kept(&place))?;
+        *value = before.clone();
+        kept.push(place);
+    }
+    Ok(sent)
+}
+
+fn nothing_kept(place: &str) -> Refusal {
+    refused(place, "is masked, but no value is known that it could keep; send the value itself")
 }
 
 /// Refuses that requests go elsewhere with secrets that were given for another place: whoever may change where they go
 /// may not know the secrets.
 ///
 /// # Errors
-/// A secret that was not sent anew though a setting changed that says where requests go.
-pub(super) fn check_secrets(spec: &Spec, known: &Stored, merged: &Stored) -> Result<(), Refusal> {
+/// A secret that was not sent anew, as a whole or in a part of `kept`, though a setting changed that says where requests go.
+pub(super) fn check_secrets(
+    spec: &Spec,
+    known: &Stored,
+    merged: &Stored,
+    kept: &[String],
+) -> Result<(), Refusal> {
     let changed =
         |setting: &&SettingSpec| setting.leads && counting(setting, known) != counting(setting, merged);
     let Some(leading) = spec.settings.iter().find(changed) else { return Ok(()) };
-    match merged.iter().find(|(_, value)| matches!(value, SettingValue::Sealed(_))) {
-        Some((name, _)) => {
+    let sealed = merged.iter().find(|(_, value)| matches!(value, SettingValue::Sealed(_)));
+    match sealed.map(|(name, _)| name).or(kept.first()) {
+        Some(name) => {
             let leading = &leading.name;
             Err(refused(
                 name,

@@ -27,6 +27,16 @@ async fn a_filter_whose_audience_is_gone_stops_the_destination_and_leaks_nothing
     assert_eq!(all["alarms"][0]["kind"], "broken", "{all}");
     server.seen(&[track("m2", "ada", json!({}))]).await;
     assert_eq!(receiver.taken(), ["m1"], "nothing goes past a filter that can't be evaluated");
+    let waits = |status: &Value| status["behind"].as_u64() > Some(0) && status["oldest_pending"].is_string();
+    reads(&server, &format!("{hook}/status"), "it is told what waits", waits).await;
+    let overview = read(&server, &format!("{hook}/overview")).await;
+    let pending = &overview["pending"];
+    assert!(pending["behind"].as_u64() > Some(0) && pending["lag_ms"].is_u64(), "{overview}");
+    let id = hook.rsplit('/').next().expect("an id");
+    let behind = format!(r#"tributary_destination_behind{{workspace="ws_1",destination="{id}"}}"#);
+    server.until("the metric says so too", async || server.metric(&behind).await > 0.0).await;
+    let refused = post(&server, &format!("{hook}/replay"), json!({}), 409).await;
+    assert!(refused["error"]["message"].as_str().is_some_and(|why| why.contains("minors")), "{refused}");
 
     patch(&server, &hook, json!({"filters": []})).await;
     receiver.takes(&["after-m2", "m1", "m2"]).await;

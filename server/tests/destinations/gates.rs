@@ -61,6 +61,13 @@ async fn every_gate_leaves_out_what_it_shall_and_says_so() {
         let want = format!("filtered_by_{gate}");
         assert_eq!((&row["outcome"], &row["remembered"]), (&json!(want), &json!(false)), "{told}");
         assert_eq!(told["data"].as_array().map(Vec::len), Some(1), "{told}");
+        assert!(row["delivery_id"].as_str().is_some_and(|id| id.starts_with("msg_")), "{told}");
+        assert_eq!((&row["event_type"], row["profile_id"].is_string()), (&json!("track"), true), "{told}");
+        assert_eq!(read(&server, &format!("{path}&outcome={want}")).await, told);
+        let others = read(&server, &format!("{path}&outcome=delivered")).await;
+        assert_eq!(others["data"], json!([]), "{gate}");
+        let (status, refused) = server.get(&format!("{hook}/deliveries?outcome={want}")).await;
+        assert_eq!(status, 400, "{refused}");
     }
     let overview = reads(&server, &format!("{hook}/overview?step=minute"), "all is counted", |overview| {
         overview["total"]["delivered"] == 3 && overview["total"]["received"] == 7
@@ -71,8 +78,34 @@ async fn every_gate_leaves_out_what_it_shall_and_says_so() {
     assert_eq!(total["filtered"].as_object().map(serde_json::Map::len), Some(4), "{overview}");
     assert!(total["latency_ms"]["p95"].as_f64().is_some_and(|ms| ms > 0.0), "{overview}");
     assert_eq!(overview["pending"]["waiting"], 0, "{overview}");
+    let delivered = read(&server, "/admin/v1/deliveries?message_id=m1&outcome=delivered").await;
+    assert_eq!(delivered["data"].as_array().map(Vec::len), Some(1), "{delivered}");
     let series = overview["series"].as_array().expect("points");
     assert_eq!(series.iter().filter_map(|point| point["received"].as_u64()).sum::<u64>(), 7, "{overview}");
+    assert!(server.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_became_of_an_event_is_told_of_a_deleted_destination_too() {
+    let (_directory, path) = data_dir();
+    let server = Server::start(&path, &[]);
+    let receiver = Receiver::start().await;
+    server.ready().await;
+    let hook = webhook(&server, &receiver, json!({})).await;
+    server.batch(&[track("m1", "ada", json!({}))]).await;
+    receiver.takes(&["m1"]).await;
+    reads(&server, &format!("{hook}/status"), "it is on record", |status| ended(status, "delivered") == 1)
+        .await;
+    patch(&server, &hook, json!({"enabled": false})).await;
+    server.seen(&[track("m2", "ada", json!({}))]).await;
+    let told = |id: &str| format!("/admin/v1/deliveries?message_id={id}");
+    let waits = |told: &Value| told["data"][0]["outcome"].is_null() && told["data"][0].is_object();
+    reads(&server, &told("m2"), "it waits", waits).await;
+    assert_eq!(server.call(Method::DELETE, &hook, None).await.0, 204);
+    let is_deleted = |told: &Value| told["data"][0]["outcome"] == "destination_deleted";
+    let row = reads(&server, &told("m2"), "it ended with its destination", is_deleted).await;
+    assert!(row["data"][0]["delivery_id"].is_string(), "{row}");
+    assert_eq!(read(&server, &told("m1")).await["data"][0]["outcome"], "delivered");
     assert!(server.stop().success());
 }
 

@@ -23,12 +23,37 @@ async fn refused_credentials_pause_until_somebody_ends_it() {
     assert_eq!(read(&server, &hook).await["state"], "paused");
 
     receiver.answer(200);
-    post(&server, &resume, json!({}), 202).await;
+    let resumed = post(&server, &resume, json!({}), 202).await;
+    assert_eq!((&resumed["state"], &resumed["paused"]), (&json!("on"), &json!(null)), "{resumed}");
     receiver.takes(&["m1", "m2"]).await;
     let told = reads(&server, &status, "it is on again", |status| status["state"] == "on").await;
     assert_eq!(ended(&told, "dead_letter"), 0, "{told}");
     let all = read(&server, &format!("{DESTINATIONS}/status")).await;
     assert_eq!(all["alarms"], json!([]), "{all}");
+    assert!(server.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_is_ended_while_the_destination_is_off_too() {
+    let (_directory, path) = data_dir();
+    let server = Server::start(&path, &[]);
+    let receiver = Receiver::start().await;
+    server.ready().await;
+    let hook = webhook(&server, &receiver, json!({})).await;
+    let (status, resume) = (format!("{hook}/status"), format!("{hook}/resume"));
+    receiver.answer(401);
+    server.batch(&[track("m1", "ada", json!({}))]).await;
+    reads(&server, &status, "it is paused", |status| status["state"] == "paused").await;
+    patch(&server, &hook, json!({"enabled": false})).await;
+    let is_off = |status: &Value| status["state"] == "off" && status["paused"].is_object();
+    reads(&server, &status, "it is off, and paused", is_off).await;
+    let resumed = post(&server, &resume, json!({}), 202).await;
+    assert_eq!((&resumed["state"], &resumed["paused"]), (&json!("off"), &json!(null)), "{resumed}");
+    reads(&server, &status, "it is not paused", |status| status["paused"].is_null()).await;
+    post(&server, &resume, json!({}), 409).await;
+    receiver.answer(200);
+    patch(&server, &hook, json!({"enabled": true})).await;
+    receiver.takes(&["m1"]).await;
     assert!(server.stop().success());
 }
 

@@ -82,6 +82,32 @@ async fn a_new_destination_is_back_filled() {
     assert_eq!(filled["filtered"], json!({"filtered_by_filter": 1}), "{filled}");
     let took = receiver.taken();
     assert!(took.contains(&"m1".to_owned()) && !took.contains(&"m2".to_owned()), "{took:?}");
+
+    let late = webhook(&server, &receiver, json!({})).await;
+    let filled = done(&server, &late, json!({"condition": "event = \"Seen\"", "dry_run": true})).await;
+    assert_eq!(filled["matched"], 3, "right after it was created: {filled}");
+    assert!(server.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_says_what_it_waits_for() {
+    let (_directory, path) = data_dir();
+    let server = Server::start(&path, &[]);
+    let receiver = Receiver::start().await;
+    server.ready().await;
+    server.seen(&[track("m1", "ada", json!({}))]).await;
+    let hook = webhook(&server, &receiver, json!({"enabled": false})).await;
+    let dry = done(&server, &hook, json!({"condition": "event = \"Seen\"", "dry_run": true})).await;
+    assert_eq!((&dry["matched"], &dry["waits_for"]), (&json!(1), &json!(null)), "{dry}");
+    let begun = post(&server, &format!("{hook}/replay"), json!({"condition": "event = \"Seen\""}), 202).await;
+    assert_eq!((&begun["state"], &begun["waits_for"]), (&json!("running"), &json!("off")), "{begun}");
+    let path = format!("{hook}/replays/{}", begun["id"].as_str().expect("an id"));
+    assert_eq!(read(&server, &path).await["waits_for"], "off");
+    let all = read(&server, &format!("{hook}/replays")).await;
+    assert_eq!((&all["data"][0]["waits_for"], &all["data"][1]["waits_for"]), (&json!("off"), &json!(null)));
+    patch(&server, &hook, json!({"enabled": true})).await;
+    let sent = reads(&server, &path, "it is done", |replay| replay["state"] != "running").await;
+    assert_eq!((&sent["waits_for"], &sent["ended"]), (&json!(null), &json!({"delivered": 1})), "{sent}");
     assert!(server.stop().success());
 }
 

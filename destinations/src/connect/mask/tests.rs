@@ -19,11 +19,34 @@ fn every_form_of_a_secret_is_hidden() {
         ("JSON", r#"{"x":"p/ss \"wörd\"+1?"}"#.to_owned(), r#"{"x":"********"}"#),
         ("JSON of ASCII", r#"{"x":"p/ss \"w\u00f6rd\"+1?"}"#.to_owned(), r#"{"x":"********"}"#),
         ("JSON with slashes", r#"{"x":"p\/ss \"wörd\"+1?"}"#.to_owned(), r#"{"x":"********"}"#),
+        ("hexadecimal digits", format!("x={};", hex::encode(secret)), "x=********;"),
+        ("hexadecimal digits, large", format!("x={};", hex::encode_upper(secret)), "x=********;"),
         ("Base64", format!("x={};", STANDARD_NO_PAD.encode(secret)), "x=********;"),
         ("Base64 of URLs", format!("x={};", URL_SAFE_NO_PAD.encode(secret)), "x=********;"),
     ];
     for (name, text, want) in forms {
         assert_eq!(masker(&[secret]).text(&text), want, "{name}");
+    }
+}
+
+#[test]
+fn a_secret_is_hidden_in_what_was_made_for_a_page() {
+    let masker = masker(&["a&b<c>\"d'e/f=`+"]);
+    let forms = [
+        ("between tags", "a&amp;b&lt;c&gt;\"d'e/f=`+"),
+        ("an attribute", "a&amp;b&lt;c&gt;&quot;d'e/f=`+"),
+        ("Ruby", "a&amp;b&lt;c&gt;&quot;d&#39;e/f=`+"),
+        ("PHP", "a&amp;b&lt;c&gt;&quot;d&#039;e/f=`+"),
+        ("Python", "a&amp;b&lt;c&gt;&quot;d&#x27;e/f=`+"),
+        ("XML", "a&amp;b&lt;c&gt;&quot;d&apos;e/f=`+"),
+        ("Go", "a&amp;b&lt;c&gt;&#34;d&#39;e/f=`+"),
+        ("Handlebars", "a&amp;b&lt;c&gt;&quot;d&#x27;e/f&#x3D;&#x60;+"),
+        ("Mustache", "a&amp;b&lt;c&gt;&quot;d&#39;e&#x2F;f&#x3D;&#x60;+"),
+        ("JSON of Go", r#"a\u0026b\u003cc\u003e\"d'e/f=`+"#),
+        ("JSON of .NET", r"a\u0026b\u003Cc\u003E\u0022d\u0027e/f=\u0060\u002B"),
+    ];
+    for (name, form) in forms {
+        assert_eq!(masker.text(&format!("<{form}>")), "<********>", "{name}");
     }
 }
 
@@ -123,6 +146,38 @@ fn secrets_are_taken_from_settings() {
     ];
     for (text, want) in cases {
         assert_eq!(masker.text(text), want);
+    }
+}
+
+#[test]
+fn parts_of_secret_headers_are_hidden_where_they_stand_alone() {
+    let spec = spec(&json!([
+        {"name": "headers", "title": "H", "kind": "headers", "secret": true, "help": "X."},
+    ]));
+    let shown = |name: &str, value: &str, text: &str| {
+        let settings: RawSettings =
+            serde_json::from_value(json!({"headers": {name: value}})).expect("settings");
+        Masker::of_settings(&spec, &settings).text(text)
+    };
+    let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode("ada:pass-4711"));
+    let text = &basic["Basic ".len()..];
+    let (cookies, signed) = ("session=SESSIONSECRET99; a=b", r#"Signature key="part-of-it",x=1"#);
+    let cases = [
+        ("authorization", "Bearer TOPSECRETTOKEN0123", "no TOPSECRETTOKEN0123", "no ********"),
+        ("Authorization", "bearer  tiny", "no tiny", "no ********"),
+        ("x-auth", "Token a b", "no a b", "no a b"),
+        ("authorization", &basic, text, MASK),
+        ("authorization", &basic, text.trim_end_matches('='), MASK),
+        ("authorization", &basic, "ada:pass-4711 is none", "******** is none"),
+        ("authorization", &basic, "ada, pass-4711", "ada, ********"),
+        ("authorization", "Basic no-base64!", "no no-base64!", "no ********"),
+        ("cookie", cookies, "SESSIONSECRET99, session, a, b", "********, session, a, b"),
+        ("x-signed", signed, "part-of-it is 1", "******** is 1"),
+        ("accept", "application/json; q=0.5", "application/json", "application/json"),
+        ("accept", "application/json; q=0.5", "application/json; q=0.5", MASK),
+    ];
+    for (name, value, text, want) in cases {
+        assert_eq!(shown(name, value, text), want, "{name}: {value}");
     }
 }
 

@@ -36,7 +36,8 @@ fn the_activations_of_a_record_are_found_where_they_are_for_the_first_time() {
     }
     let found = |workspace, position| {
         let found = activations_of(&log, WorkspaceId(workspace), Position::at(position));
-        found.expect("readable").into_iter().collect::<Vec<_>>()
+        let found = found.expect("readable").into_iter();
+        found.map(|(ordinal, (sequence, _))| (ordinal, sequence)).collect::<Vec<_>>()
     };
     type Case = (u32, u64, &'static [(u32, u64)]);
     let cases: [Case; 8] = [

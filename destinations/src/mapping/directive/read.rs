@@ -4,7 +4,7 @@ use super::super::DirectiveError;
 use super::super::path::Path;
 use super::super::template::Template;
 use super::{Case, Direction, If, Lists, Node, Replace, Test, Times};
-use crate::definition::{RawSettings, SettingKind, Spec};
+use crate::definition::{Escaping, RawSettings, SettingKind, Spec};
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value as Json};
 use tributary_model::condition::nearest;
@@ -55,9 +55,13 @@ impl<'s> Settings<'s> {
     }
 }
 
-/// Reads a directive with everything in it.
-pub(super) fn read(json: &Json, settings: Option<Settings<'_>>) -> Result<Node, DirectiveError> {
-    let mut reader = Reader { settings, place: String::new(), depth: 0, nodes: 0 };
+/// Reads a directive with everything in it, whose templates escape in that way.
+pub(super) fn read(
+    json: &Json,
+    settings: Option<Settings<'_>>,
+    escape: Option<Escaping>,
+) -> Result<Node, DirectiveError> {
+    let mut reader = Reader { settings, escape, place: String::new(), depth: 0, nodes: 0 };
     let bytes = json.to_string().len();
     if bytes > BYTES_MAX {
         return Err(reader.error(format!("has {bytes} bytes of JSON; the limit is {BYTES_MAX}")));
@@ -67,6 +71,8 @@ pub(super) fn read(json: &Json, settings: Option<Settings<'_>>) -> Result<Node, 
 
 struct Reader<'s> {
     settings: Option<Settings<'s>>,
+    /// How templates write what they put in.
+    escape: Option<Escaping>,
     /// Where it reads.
     place: String,
     depth: usize,
@@ -189,7 +195,7 @@ impl Reader<'_> {
         let Json::String(text) = argument else {
             return Err(self.error("takes a text, such as \"{{properties.total}} EUR\""));
         };
-        Template::parse(text).map(Node::Template).map_err(|problem| self.error(problem))
+        Template::parse_escaping(text, self.escape).map(Node::Template).map_err(|problem| self.error(problem))
     }
 
     fn choice(&mut self, argument: &Json) -> Read<Node> {

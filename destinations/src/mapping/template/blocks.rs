@@ -1,6 +1,7 @@
 //! Templates with blocks and helpers: which of them are taken, and how the library fills them.
 
-use super::{Step, names, step, too_long};
+use super::{Step, escaped, names, step, too_long};
+use crate::definition::Escaping;
 use crate::mapping::path::PathNames;
 use crate::mapping::root::Root;
 use handlebars::template::{HelperTemplate, Parameter, TemplateElement};
@@ -29,14 +30,21 @@ const HELPERS: [(&str, usize, usize); 11] = [
     ("len", 1, 1),
 ];
 
-static LIBRARY: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
+/// Escapes nothing.
+static PLAIN: LazyLock<Handlebars<'static>> = LazyLock::new(|| library(handlebars::no_escape));
+
+/// Escapes what templates put in.
+static HTML_ENTITIES: LazyLock<Handlebars<'static>> =
+    LazyLock::new(|| library(|text| escaped(text, Escaping::HtmlEntities)));
+
+fn library(escape: impl Fn(&str) -> String + Send + Sync + 'static) -> Handlebars<'static> {
     let mut library = Handlebars::new();
-    library.register_escape_fn(handlebars::no_escape);
+    library.register_escape_fn(escape);
     // What they are called may be a member's name.
     library.unregister_helper("log");
     library.unregister_helper("raw");
     library
-});
+}
 
 /// What comes out, up to the limit.
 struct Rendered(String);
@@ -51,10 +59,18 @@ impl Output for Rendered {
     }
 }
 
-pub(super) fn render(template: &handlebars::Template, root: &Root<'_>) -> Result<String, String> {
+pub(super) fn render(
+    template: &handlebars::Template,
+    root: &Root<'_>,
+    escape: Option<Escaping>,
+) -> Result<String, String> {
+    let library: &Handlebars<'static> = match escape {
+        None => &PLAIN,
+        Some(Escaping::HtmlEntities) => &HTML_ENTITIES,
+    };
     let mut out = Rendered(String::new());
     let mut state = RenderContext::new(None);
-    match template.render(&LIBRARY, root.context(), &mut state, &mut out) {
+    match template.render(library, root.context(), &mut state, &mut out) {
         Ok(()) => Ok(out.0),
         // The library's own words may hold values.
         Err(error) if matches!(error.reason(), RenderErrorReason::IOError(_)) => Err(too_long()),

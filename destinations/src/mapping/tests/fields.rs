@@ -7,8 +7,8 @@ use crate::mapping::{CompiledAction, DirectiveError, Mapper, Root};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
-/// A definition with one action that has these fields.
-fn spec(action: &Json) -> &'static Spec {
+/// A definition with one action that has these fields, as it is written.
+pub(super) fn written(action: &Json) -> Json {
     let mut whole = json!({
         "name": "test", "title": "Test", "help": "For tests.", "transport": {"kind": "object_storage"},
         "settings": [
@@ -24,10 +24,18 @@ fn spec(action: &Json) -> &'static Spec {
     for field in whole["actions"][0]["fields"].as_array_mut().expect("fields") {
         field.as_object_mut().expect("a field").insert("help".to_owned(), json!("…"));
     }
-    Box::leak(Box::new(serde_json::from_value(whole).expect("a definition")))
+    whole
 }
 
-fn compile(action: &Json, fields: &Json, settings: &Json) -> Result<CompiledAction, DirectiveError> {
+fn spec(action: &Json) -> &'static Spec {
+    Box::leak(Box::new(serde_json::from_value(written(action)).expect("a definition")))
+}
+
+pub(super) fn compile(
+    action: &Json,
+    fields: &Json,
+    settings: &Json,
+) -> Result<CompiledAction, DirectiveError> {
     let spec = spec(action);
     let fields: BTreeMap<String, Json> = serde_json::from_value(fields.clone()).expect("an object");
     let settings: RawSettings = serde_json::from_value(settings.clone()).expect("an object");
@@ -63,7 +71,7 @@ fn one(rules: &str, filled: &str) -> Result<Option<String>, String> {
 /// Rules of a field, what it is filled with, and what it is then, or words that say what is wrong.
 type Case<'a> = (&'a str, &'a str, Result<Option<&'a str>, &'a str>);
 
-fn check(cases: &[Case<'_>]) {
+pub(super) fn check(cases: &[Case<'_>]) {
     for (rules, filled, want) in cases {
         match (one(rules, filled), want) {
             (Ok(made), Ok(want)) => assert_eq!(made.as_deref(), *want, "{rules} {filled}"),
@@ -83,7 +91,7 @@ fn values_are_brought_to_the_type_of_the_field() {
         (
             r#"{"kind": "text"}"#,
             "$.properties.list",
-            Err("the field f of send must be a text: map it to something that is"),
+            Err("the field f of send must be a text: change the mapping, or narrow its trigger"),
         ),
         (r#"{"kind": "text"}"#, "$.properties.null", Ok(Some("null"))),
         (r#"{"kind": "text"}"#, "$.missing", Ok(None)),

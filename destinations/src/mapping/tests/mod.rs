@@ -1,6 +1,7 @@
 //! The mapping language by examples, against a slow reference, and with whatever may be thrown at it.
 
 mod directives;
+mod entries;
 mod fields;
 mod numbers;
 mod paths;

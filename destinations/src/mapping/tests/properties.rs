@@ -306,7 +306,7 @@ proptest! {
         let text = event.to_string();
         let root = Root::new(&text);
         let plain = Template::parse(&template).expect("a template").render(&root);
-        let library = Template::parse_for_library(&template).expect("a template").render(&root);
+        let library = Template::parse_for_library(&template, None).expect("a template").render(&root);
         // The library takes a name in a list for an error.
         if library.is_ok() {
             prop_assert_eq!(plain, library, "{} of {}", template, event);

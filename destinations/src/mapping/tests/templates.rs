@@ -1,6 +1,7 @@
 //! Templates.
 
 use super::root;
+use crate::definition::Escaping;
 use crate::mapping::{Root, Template};
 
 /// Templates of text and names, and what comes out.
@@ -64,7 +65,8 @@ fn plain_templates_are_filled_as_the_library_does() {
     for (text, want) in PLAIN {
         let template = Template::parse(text).unwrap_or_else(|problem| panic!("{text}: {problem}"));
         assert_eq!(template.render(&root()).as_deref(), Ok(*want), "{text}");
-        let library = Template::parse_for_library(text).unwrap_or_else(|problem| panic!("{text}: {problem}"));
+        let library =
+            Template::parse_for_library(text, None).unwrap_or_else(|problem| panic!("{text}: {problem}"));
         assert_eq!(library.render(&root()).as_deref(), Ok(*want), "{text}, by the library");
     }
 }
@@ -74,6 +76,30 @@ fn blocks_and_helpers_are_filled_by_the_library() {
     for (text, want) in BLOCKS {
         let template = Template::parse(text).unwrap_or_else(|problem| panic!("{text}: {problem}"));
         assert_eq!(template.render(&root()).as_deref(), Ok(*want), "{text}");
+    }
+}
+
+#[test]
+fn what_is_put_in_is_escaped_where_that_is_asked_for() {
+    let event = r#"{"event":"<!channel> & \"co\" &lt;","list":["<a>",1],"yes":true}"#;
+    let cases = [
+        ("<!here> & {{event}}", "<!here> & &lt;!channel&gt; &amp; \"co\" &amp;lt;"),
+        ("{{{event}}}|{{&event}}", "<!channel> & \"co\" &lt;|<!channel> & \"co\" &lt;"),
+        ("{{list}} {{list.[0]}} {{missing}}", "[&lt;a&gt;, 1] &lt;a&gt; "),
+    ];
+    let blocks = [
+        ("{{#if yes}}<{{list.[0]}}>{{/if}}", "<&lt;a&gt;>"),
+        ("{{#each list}}<{{this}}>{{/each}}", "<&lt;a&gt;><1>"),
+        ("{{lookup list 0}} {{{lookup list 0}}} {{#if yes}}{{{list.[0]}}}{{/if}}", "&lt;a&gt; <a> <a>"),
+    ];
+    let escape = Some(Escaping::HtmlEntities);
+    for (text, want) in cases {
+        let template = Template::parse_escaping(text, escape).expect("a template");
+        assert_eq!(template.render(&Root::new(event)).as_deref(), Ok(want), "{text}");
+    }
+    for (text, want) in cases.into_iter().chain(blocks) {
+        let template = Template::parse_for_library(text, escape).expect("a template");
+        assert_eq!(template.render(&Root::new(event)).as_deref(), Ok(want), "{text}, by the library");
     }
 }
 

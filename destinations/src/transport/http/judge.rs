@@ -1,10 +1,11 @@
 //! What an answer over HTTP means for each delivery of the request. Pure.
 //!
 //! Vendors' words may hold personal data, so they stay in what is remembered of the answer: texts of failures are made of
-//! statuses and of the definition's own words. Bodies that lie in too many levels are not looked into: whoever answers can
-//! make them as deep as they like.
+//! statuses and of the definition's own words. Of an answer about many deliveries only the beginning is remembered, so what it
+//! says of one of them stands in that one's failure, unless it pauses the destination: that is logged. Bodies that lie in too
+//! many levels are not looked into: whoever answers can make them as deep as they like.
 
-use crate::connect::InboundResponse;
+use crate::connect::{InboundResponse, Masker};
 use crate::definition::{ItemsSpec, ResponseRule, ResponseSpec, RuleVerdict, SettingsError, Statuses};
 use crate::exchange::Verdict;
 use crate::failure::{Failure, Reason};
@@ -69,17 +70,23 @@ impl Judge {
         Ok(Self { rules, items, message })
     }
 
-    /// What the answer means for each of these deliveries, by their ids and in their order.
-    pub(super) fn verdicts(&self, response: &InboundResponse, ids: &[&str]) -> Vec<Verdict> {
+    /// What the answer means for each of these deliveries, by their ids and in their order; and whether it says of each
+    /// what became of it. `masker` hides the secrets that it may repeat.
+    pub(super) fn verdicts(
+        &self,
+        response: &InboundResponse,
+        ids: &[&str],
+        masker: &Masker,
+    ) -> (Vec<Verdict>, bool) {
         let answer = Answer::new(response);
         if self.is_unreadable(&answer) {
-            return vec![unreadable(response); ids.len()];
+            return (vec![unreadable(response); ids.len()], false);
         }
         match (self.rule(&answer), &self.items) {
             (Some(rule), Some(items)) if rule.spec.verdict == RuleVerdict::Items => {
-                items.verdicts(&answer, ids)
+                (items.verdicts(&answer, ids, masker), true)
             }
-            (rule, _) => vec![of_rule(response, rule); ids.len()],
+            (rule, _) => (vec![of_rule(response, rule); ids.len()], false),
         }
     }
 
@@ -92,12 +99,12 @@ impl Judge {
         of_rule(response, self.rule(&answer))
     }
 
-    /// What the vendor says in words: bounded, but with whatever secrets and personal data it holds.
-    pub(super) fn message(&self, response: &InboundResponse) -> Option<String> {
+    /// What the vendor says in words: bounded and without secrets, but with whatever personal data it holds.
+    pub(super) fn message(&self, response: &InboundResponse, masker: &Masker) -> Option<String> {
         let answer = Answer::new(response);
         let root = Root::new(answer.json()?);
-        let whole = self.message.iter().find_map(|path| words(path, &root));
-        whole.or_else(|| self.items.as_ref()?.message(&answer))
+        let whole = self.message.iter().find_map(|path| words(path, &root, masker));
+        whole.or_else(|| self.items.as_ref()?.message(&answer, masker))
     }
 
     /// Whether answers say of each delivery what became of it.
@@ -140,6 +147,9 @@ impl<'a> Answer<'a> {
 
     fn body(&self) -> Body<'a> {
         *self.body.get_or_init(|| {
+            if self.response.is_encoded {
+                return Body::Other;
+            }
             let Ok(text) = std::str::from_utf8(&self.response.body) else { return Body::Other };
             match json_depth(text) {
                 Some(depth) if depth > DEPTH_MAX => Body::TooDeep,
@@ -158,7 +168,7 @@ impl<'a> Answer<'a> {
     }
 
     fn is_readable(&self) -> bool {
-        self.response.is_whole && !matches!(self.body(), Body::TooDeep)
+        self.response.is_whole && !self.response.is_encoded && !matches!(self.body(), Body::TooDeep)
     }
 }
 
@@ -206,7 +216,7 @@ impl Items {
         })
     }
 
-    fn verdicts(&self, answer: &Answer<'_>, ids: &[&str]) -> Vec<Verdict> {
+    fn verdicts(&self, answer: &Answer<'_>, ids: &[&str], masker: &Masker) -> Vec<Verdict> {
         let response = answer.response;
         let Some(list) = self.list(answer) else {
             let text =
@@ -215,13 +225,13 @@ impl Items {
         };
         let missing = || self.of_missing(response);
         let Some(id) = &self.id else {
-            let of = |result: &String| self.of_result(response, result);
+            let of = |result: &String| self.of_result(response, result, masker);
             return (0..ids.len()).map(|at| list.get(at).map_or_else(missing, of)).collect();
         };
         let mut by_id: BTreeMap<String, Verdict> = BTreeMap::new();
         for result in &list {
-            if let Some(named) = words(id, &Root::new(result)) {
-                by_id.entry(named).or_insert_with(|| self.of_result(response, result));
+            if let Some(named) = text_at(id, &Root::new(result)) {
+                by_id.entry(named).or_insert_with(|| self.of_result(response, result, masker));
             }
         }
         ids.iter().map(|id| by_id.get(*id).cloned().unwrap_or_else(missing)).collect()
@@ -237,9 +247,20 @@ impl Items {
     }
 
     /// What a result says, which is JSON text.
-    fn of_result(&self, response: &InboundResponse, result: &str) -> Verdict {
+    fn of_result(&self, response: &InboundResponse, result: &str, masker: &Masker) -> Verdict {
         let root = Root::new(result);
-        let status = self.status.first(&root);
+        let verdict = self.without_words(response, &root);
+        if verdict == Verdict::Delivered {
+            return verdict;
+        }
+        match self.message.as_ref().and_then(|path| words(path, &root, masker)) {
+            Some(words) => in_its_words(verdict, &words),
+            None => verdict,
+        }
+    }
+
+    fn without_words(&self, response: &InboundResponse, root: &Root<'_>) -> Verdict {
+        let status = self.status.first(root);
         match status.as_ref().and_then(Value::as_bool) {
             Some(true) => return Verdict::Delivered,
             Some(false) => {
@@ -256,7 +277,7 @@ impl Items {
         };
         of_status(status, response.retry_after, |answered| {
             let text = format!("answered {}, with {status} for this delivery", response.status);
-            Failure { text, outage: false, ..answered }
+            Failure { outage: false, ..answered }.in_words(text)
         })
     }
 
@@ -272,9 +293,9 @@ impl Items {
     }
 
     /// The first of the results that says something.
-    fn message(&self, answer: &Answer<'_>) -> Option<String> {
+    fn message(&self, answer: &Answer<'_>, masker: &Masker) -> Option<String> {
         let path = self.message.as_ref()?;
-        self.list(answer)?.iter().find_map(|result| words(path, &Root::new(result)))
+        self.list(answer)?.iter().find_map(|result| words(path, &Root::new(result), masker))
     }
 }
 
@@ -287,7 +308,7 @@ fn of_status(status: u16, after: Option<Duration>, worded: impl Fn(Failure) -> F
         300..=399 => Verdict::Rejected(failure(format!("answered {status}; redirects are not followed"))),
         408 | 425 | 429 | 500 | 502..=599 => {
             let answered = Failure::answered(status, format!("answered {status}"));
-            let failure = worded(Failure { outage: status >= 500 && after.is_none(), ..answered });
+            let failure = worded(Failure { outage: status >= 500, ..answered });
             Verdict::Retry { failure, after }
         }
         _ => Verdict::Rejected(failure(format!("answered {status}"))),
@@ -306,10 +327,7 @@ fn of_rule(response: &InboundResponse, rule: Option<&Rule>) -> Verdict {
     let failure = if is_success { in_body(status, text) } else { Failure::answered(status, text) };
     match rule.spec.verdict {
         RuleVerdict::Delivered => Verdict::Delivered,
-        RuleVerdict::Retry => {
-            let outage = status >= 500 && after.is_none();
-            Verdict::Retry { failure: Failure { outage, ..failure }, after }
-        }
+        RuleVerdict::Retry => Verdict::Retry { failure: Failure { outage: status >= 500, ..failure }, after },
         RuleVerdict::Reject => Verdict::Rejected(failure),
         RuleVerdict::Credentials => {
             let reason = if is_success { Reason::Unauthorized } else { failure.reason };
@@ -325,16 +343,39 @@ fn in_body(status: u16, text: String) -> Failure {
     Failure { status: Some(status), ..Failure::new(Reason::RefusedInBody, text) }
 }
 
-/// The text at that path, bounded.
-fn words(path: &Path, root: &Root<'_>) -> Option<String> {
+/// The verdict with what the receiver says of this delivery behind it. Of what pauses the destination it is left out.
+fn in_its_words(verdict: Verdict, words: &str) -> Verdict {
+    let add = |failure: Failure| {
+        let text = format!("{}: {words}", failure.text);
+        failure.in_words(text)
+    };
+    match verdict {
+        Verdict::Delivered | Verdict::Credentials(_) => verdict,
+        Verdict::Retry { failure, after } => Verdict::Retry { failure: add(failure), after },
+        Verdict::Rejected(failure) => Verdict::Rejected(add(failure)),
+    }
+}
+
+/// The text at that path, if there is one.
+fn text_at(path: &Path, root: &Root<'_>) -> Option<String> {
     let value = path.first(root)?;
     let text = value.text()?;
-    Some(text.chars().take(MESSAGE_CHARACTERS_MAX).collect()).filter(|text: &String| !text.is_empty())
+    (!text.is_empty()).then(|| text.into_owned())
+}
+
+/// The text at that path without secrets, and bounded: in this order, for a part of a secret is one as well.
+fn words(path: &Path, root: &Root<'_>, masker: &Masker) -> Option<String> {
+    let masked = masker.text(&text_at(path, root)?);
+    Some(masked.chars().take(MESSAGE_CHARACTERS_MAX).collect())
 }
 
 /// Taken or not, it can't be told.
 fn unreadable(response: &InboundResponse) -> Verdict {
-    let why = if response.is_whole { "lies in too many levels" } else { "did not come whole" };
+    let why = match (response.is_encoded, response.is_whole) {
+        (true, _) => "came with a content-encoding, which was not asked for",
+        (false, true) => "lies in too many levels",
+        (false, false) => "did not come whole",
+    };
     unreadable_because(response, format!("answered {}, with a body that {why}", response.status))
 }
 

@@ -225,8 +225,8 @@ impl Http {
         match self.answer(request, self.answer_bytes(judge, payloads.len()), at).await {
             Ok(answered) => {
                 let ids: Vec<&str> = payloads.iter().map(|payload| payload.id.as_str()).collect();
-                let verdicts = judge.verdicts(&answered.response, &ids);
-                Exchange { response: Some(answered.record(judge)), verdicts }
+                let (verdicts, by_item) = judge.verdicts(&answered.response, &ids, &answered.masker);
+                Exchange { response: Some(answered.record(judge)), verdicts, by_item }
             }
             Err(verdict) => Exchange::unanswered(&verdict, payloads.len()),
         }
@@ -288,12 +288,18 @@ struct Answered<'a> {
 
 impl Answered<'_> {
     /// What is remembered: the beginning of the body. Where that is not all of it, the vendor's own words of what was wrong
-    /// stand before it, in a line of their own.
+    /// stand before it, in a line of their own. Of a body that can't be read, how long it was.
     fn record(&self, judge: &Judge) -> ResponseRecord {
         let response = &self.response;
+        if response.is_encoded {
+            let more = if response.is_whole { "" } else { " or more" };
+            let body =
+                format!("({} bytes{more} with a content-encoding, which are not read)", response.body.len());
+            return ResponseRecord { status: Some(response.status), body };
+        }
         let is_cut = response.body.len() > ANSWER_BYTES_SHOWN;
-        let message = if is_cut { judge.message(response) } else { None };
-        let mut body = message.map_or_else(String::new, |message| self.masker.text(&message) + "\n");
+        let message = if is_cut { judge.message(response, &self.masker) } else { None };
+        let mut body = message.map_or_else(String::new, |message| message + "\n");
         body += &self.masker.body(&response.body, ANSWER_BYTES_SHOWN.saturating_sub(body.len()));
         ResponseRecord { status: Some(response.status), body }
     }

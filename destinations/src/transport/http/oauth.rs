@@ -3,6 +3,9 @@
 //!
 //! A server that gives a new refresh token with an access token may take the old one no longer. The new one is kept before the
 //! access token is used, see [`crate::tokens`].
+//!
+//! Without a token nothing can be sent. So whatever is wrong at the token endpoint, but for a refusal of the credentials, is
+//! an outage: the deliveries wait for its end.
 
 use super::request::USER_AGENT;
 use crate::connect::{InboundResponse, Masker, Outbound, OutboundRequest};
@@ -18,6 +21,7 @@ use oauth2::{
     RefreshToken, RequestTokenError, Scope, TokenResponse, TokenUrl,
 };
 use reqwest::header::HeaderValue;
+use serde_json::{Map, Value as Json};
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +35,9 @@ const MARGIN: Duration = Duration::from_secs(60);
 
 /// A token that lives for less than twice the margin is used for half of its life.
 const MARGIN_PART: u32 = 2;
+
+/// The type of tokens that are sent, as RFC 6750 calls it, in lower case.
+const TOKEN_TYPE: &str = "bearer";
 
 /// Bytes of the token endpoint's answer that are read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -245,8 +252,9 @@ impl Oauth {
         };
         answer.map_err(|why| match why {
             RequestTokenError::Request(Unanswered(verdict)) => verdict,
-            RequestTokenError::ServerResponse(refusal) => refused(&refusal),
-            RequestTokenError::Parse(..) | RequestTokenError::Other(_) => unreadable(),
+            RequestTokenError::ServerResponse(_)
+            | RequestTokenError::Parse(..)
+            | RequestTokenError::Other(_) => unreadable(),
         })
     }
 }
@@ -262,6 +270,14 @@ fn fingerprint(texts: &[&str]) -> Fingerprint {
 }
 
 fn read(answer: &BasicTokenResponse, number: u64, at: Timestamp) -> Result<Token, Verdict> {
+    // RFC 6749 §7.1: a token of a type that is not understood must not be used. Some write more behind the word.
+    let kind: &str = answer.token_type().as_ref();
+    if !kind.starts_with(TOKEN_TYPE) {
+        return Err(trouble(
+            "the token endpoint gives tokens of another type than bearer, which can't be sent",
+            None,
+        ));
+    }
     let secret = answer.access_token().secret();
     let header = format!("Bearer {secret}");
     if secret.is_empty() || HeaderValue::from_str(&header).is_err() {
@@ -278,7 +294,7 @@ fn read(answer: &BasicTokenResponse, number: u64, at: Timestamp) -> Result<Token
 
 /// What the token endpoint's own words mean. Those that RFC 6749 §5.2 knows say that the credentials, or what the settings ask
 /// for with them, will never do.
-fn refused(refusal: &BasicErrorResponse) -> Verdict {
+fn refused(refusal: &BasicErrorResponse, response: &InboundResponse) -> Verdict {
     let known = match refusal.error() {
         BasicErrorResponseType::InvalidClient => "invalid_client",
         BasicErrorResponseType::InvalidGrant => "invalid_grant",
@@ -286,18 +302,41 @@ fn refused(refusal: &BasicErrorResponse) -> Verdict {
         BasicErrorResponseType::InvalidScope => "invalid_scope",
         BasicErrorResponseType::UnauthorizedClient => "unauthorized_client",
         BasicErrorResponseType::UnsupportedGrantType => "unsupported_grant_type",
-        BasicErrorResponseType::Extension(_) => {
-            let text = "the token endpoint answered with an error that may pass";
-            return Verdict::Retry { failure: Failure::new(Reason::UnexpectedStatus, text), after: None };
-        }
+        BasicErrorResponseType::Extension(_) => return of_status(response),
     };
     let text = format!("the token endpoint refused the credentials ({known}): check the settings for OAuth");
     Verdict::Credentials(Failure::new(Reason::Unauthorized, text))
 }
 
+/// What an answer without a token, and without words that are known, means.
+fn of_status(response: &InboundResponse) -> Verdict {
+    let text = format!("the token endpoint answered {} without a token", response.status);
+    match response.status {
+        401 | 403 => Verdict::Credentials(Failure::answered(response.status, text)),
+        _ => trouble(text, response.retry_after),
+    }
+}
+
+/// The token endpoint is out, or does not do what it is there for.
+fn trouble(text: impl Into<String>, after: Option<Duration>) -> Verdict {
+    Verdict::Retry { failure: Failure::outage(Reason::TokenEndpoint, text), after }
+}
+
 fn unreadable() -> Verdict {
-    let text = "the token endpoint's answer holds no token that can be read";
-    Verdict::Retry { failure: Failure::new(Reason::UnreadableAnswer, text), after: None }
+    trouble("the token endpoint's answer holds no token that can be read", None)
+}
+
+/// What it means that there is no answer.
+fn unanswered(failure: Failure) -> Verdict {
+    let text = format!("the token endpoint can't be asked: {}", failure.text);
+    if failure.reason == Reason::InvalidRequest {
+        return Verdict::Credentials(failure.in_words(text));
+    }
+    if failure.reason == Reason::AddressRefused {
+        // It is counted under that name, wherever it was met.
+        return Verdict::Retry { failure: failure.in_words(text), after: None };
+    }
+    trouble(text, None)
 }
 
 /// The way to the token endpoint.
@@ -338,31 +377,42 @@ impl Way {
         }
         outbound.set_header("user-agent", USER_AGENT.to_owned());
         let sent = self.outbound.send(outbound, self.timeout, ANSWER_BYTES_MAX, self.now).await;
-        let response = sent.map_err(|failure| {
-            let text = format!("the token endpoint can't be asked: {}", failure.text);
-            Unanswered(Verdict::Retry { failure: Failure { text, ..failure }, after: None })
-        })?;
-        judge(&response)?;
-        let answer = oauth2::http::Response::builder().status(response.status).body(response.body.to_vec());
-        answer.map_err(|_| Unanswered(unreadable()))
+        let response = sent.map_err(|failure| Unanswered(unanswered(failure)))?;
+        Ok(HttpResponse::new(judge(&response).map_err(Unanswered)?))
     }
 }
 
-/// Lets answers pass that hold a token, or a reason in the form of RFC 6749.
-fn judge(response: &InboundResponse) -> Result<(), Unanswered> {
-    let (status, after) = (response.status, response.retry_after);
-    let has_reason = || serde_json::from_slice::<BasicErrorResponse>(&response.body).is_ok();
-    let text = format!("the token endpoint answered {status}");
-    match status {
-        200 => Ok(()),
-        400 | 401 | 403 if has_reason() => Ok(()),
-        401 | 403 => Err(Unanswered(Verdict::Credentials(Failure::answered(status, text)))),
-        _ => {
-            let failure =
-                Failure { outage: status >= 500 && after.is_none(), ..Failure::answered(status, text) };
-            Err(Unanswered(Verdict::Retry { failure, after }))
+/// What may hold a token.
+///
+/// # Errors
+/// What it means that nothing does.
+fn judge(response: &InboundResponse) -> Result<Vec<u8>, Verdict> {
+    let refusal = || serde_json::from_slice::<BasicErrorResponse>(&response.body).ok();
+    match response.status {
+        200 | 201 => {
+            let token = with_life_as_number(&response.body);
+            let is_token = serde_json::from_slice::<BasicTokenResponse>(&token).is_ok();
+            // Some refuse with a status of success.
+            match refusal().filter(|_| !is_token) {
+                Some(refusal) => Err(refused(&refusal, response)),
+                None => Ok(token),
+            }
         }
+        400 | 401 | 403 => match refusal() {
+            Some(refusal) => Err(refused(&refusal, response)),
+            None => Err(of_status(response)),
+        },
+        _ => Err(of_status(response)),
     }
+}
+
+/// The answer with the token's life as a number: some write it as a text.
+fn with_life_as_number(body: &[u8]) -> Vec<u8> {
+    let Ok(mut answer) = serde_json::from_slice::<Map<String, Json>>(body) else { return body.to_vec() };
+    let life = answer.get("expires_in").and_then(Json::as_str);
+    let Some(seconds) = life.and_then(|life| life.trim().parse::<u64>().ok()) else { return body.to_vec() };
+    answer.insert("expires_in".to_owned(), seconds.into());
+    serde_json::to_vec(&answer).expect("JSON can be written")
 }
 
 #[cfg(test)]

@@ -290,6 +290,17 @@ async fn deliveries_are_sent_and_answers_remembered() {
             "******** is no key\n{\"message\":\"********",
         ),
         (Answer::status(503), ["retry: answered 503"; 2], ""),
+        (
+            Answer::full(207, "content-encoding: gzip\r\n", "\u{1f}packed"),
+            ["retry: answered 207, with a body that came with a content-encoding, which was not asked for";
+                2],
+            "(7 bytes with a content-encoding, which are not read)",
+        ),
+        (
+            Answer::full(400, "content-encoding: br\r\n", "packed"),
+            ["rejected: answered 400"; 2],
+            "(6 bytes with a content-encoding, which are not read)",
+        ),
     ];
     for (answer, verdicts, body) in cases {
         let shown = format!("{answer:?}");

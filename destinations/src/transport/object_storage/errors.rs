@@ -4,7 +4,7 @@
 //! A file is like the other, so no answer rejects the deliveries in it: what does not pass by itself pauses the destination.
 
 use super::connector::Answer;
-use crate::connect::InboundResponse;
+use crate::connect::{InboundResponse, Masker};
 use crate::exchange::Verdict;
 use crate::failure::{Failure, Reason};
 
@@ -85,17 +85,17 @@ static CODES: [Known; 20] = [
     known("EntityTooLarge", Reason::TooLarge, Then::Pause, "the file is too large: lower events_per_file"),
 ];
 
-/// What an answer means for what was asked.
-pub(super) fn verdict(asked: Asked, answer: &Answer) -> Verdict {
+/// What an answer means for what was asked. Secrets that it repeats are hidden.
+pub(super) fn verdict(asked: Asked, answer: &Answer, masker: &Masker) -> Verdict {
     match answer {
         Ok(answer) if (200..300).contains(&answer.status) => Verdict::Delivered,
-        Ok(answer) => refusal(asked, answer),
+        Ok(answer) => refusal(asked, answer, masker),
         Err(failure) if failure.reason == Reason::InvalidRequest => Verdict::Credentials(failure.clone()),
         Err(failure) => Verdict::Retry { failure: failure.clone(), after: None },
     }
 }
 
-fn refusal(asked: Asked, answer: &InboundResponse) -> Verdict {
+fn refusal(asked: Asked, answer: &InboundResponse, masker: &Masker) -> Verdict {
     let code = code(&answer.body);
     let known = CODES.iter().find(|known| Some(known.code) == code);
     let (reason, then, advice) = match known {
@@ -106,8 +106,8 @@ fn refusal(asked: Asked, answer: &InboundResponse) -> Verdict {
         Asked::List if code == Some(ACCESS_DENIED) => MAY_NOT_LIST,
         Asked::List | Asked::Put => advice,
     };
-    let said = code.map(|code| format!(" {code}")).unwrap_or_default();
-    let outage = answer.status >= 500 && answer.retry_after.is_none() && reason != Reason::RateLimited;
+    let said = code.map(|code| format!(" {}", masker.text(code))).unwrap_or_default();
+    let outage = answer.status >= 500 && reason != Reason::RateLimited;
     let text = format!("the storage answered {}{said}: {advice}", answer.status);
     let failure = Failure { reason, outage, ..Failure::answered(answer.status, text) };
     match then {
@@ -147,11 +147,15 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    fn verdict(asked: Asked, answer: &Answer) -> Verdict {
+        super::verdict(asked, answer, &Masker::new(["SECRETCODE"].into_iter()))
+    }
+
     fn answer(status: u16, code: &str, retry_after: Option<Duration>) -> Answer {
         let body = format!(
             "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>no</Message><RequestId>1</RequestId></Error>"
         );
-        Ok(InboundResponse { status, retry_after, body: body.into(), is_whole: true })
+        Ok(InboundResponse { status, retry_after, body: body.into(), is_whole: true, is_encoded: false })
     }
 
     /// The verdict in short: what becomes of the delivery, why, and whether the storage seems to be out.
@@ -205,10 +209,10 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_of_when_to_come_back_is_kept_and_is_no_outage() {
+    fn a_wish_of_when_to_come_back_is_kept() {
         let after = Some(Duration::from_secs(7));
         let verdict = verdict(Asked::Put, &answer(503, "ServiceUnavailable", after));
-        assert_eq!(short(&verdict), ("retry", Some(Reason::ServerError), false));
+        assert_eq!(short(&verdict), ("retry", Some(Reason::ServerError), true));
         assert!(matches!(verdict, Verdict::Retry { after: kept, .. } if kept == after));
     }
 
@@ -220,6 +224,8 @@ mod tests {
         };
         let disabled = text(Asked::Put, answer(400, "KMS.DisabledException", None));
         assert!(disabled.starts_with("the storage answered 400 KMS.DisabledException: "), "{disabled}");
+        let secret = text(Asked::Put, answer(403, "SECRETCODE", None));
+        assert_eq!(secret, format!("the storage answered 403 ********: {CHECK_CREDENTIALS}"));
         let missing = text(Asked::Put, answer(404, "NoSuchBucket", None));
         assert_eq!(missing, format!("the storage answered 404 NoSuchBucket: {CHECK_BUCKET}"));
         let put = text(Asked::Put, answer(403, ACCESS_DENIED, None));
@@ -231,6 +237,7 @@ mod tests {
             retry_after: None,
             body: "<h1>No</h1><Code>a b</Code>".into(),
             is_whole: true,
+            is_encoded: false,
         });
         assert_eq!(text(Asked::Put, page), format!("the storage answered 403: {CHECK_CREDENTIALS}"));
     }

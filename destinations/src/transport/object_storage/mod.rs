@@ -118,13 +118,14 @@ impl ObjectStorage {
             (None, Verdict::Delivered)
         } else {
             let answer = self.put(&path, file, at).await;
-            (self.record(&answer), verdict(Asked::Put, &answer))
+            (self.record(&answer), verdict(Asked::Put, &answer, &self.masker))
         };
         let mut verdicts = vec![common; payloads.len()];
         for (index, failure) in refused {
             verdicts[index] = Verdict::Rejected(failure);
         }
-        Ok(Exchange { response, verdicts })
+        // Only what can't stand in a file is ever rejected, and that is found one by one.
+        Ok(Exchange { response, verdicts, by_item: true })
     }
 
     /// What is remembered of an answer.
@@ -147,7 +148,7 @@ impl ObjectStorage {
         let _ = self.store.list_paginated(prefix.as_deref(), options).await;
         let answer = note.answer();
         let is_list = |answer: &InboundResponse| memmem::find(&answer.body, LIST_OF_FILES).is_some();
-        let verdict = match (verdict(Asked::List, &answer), &answer) {
+        let verdict = match (verdict(Asked::List, &answer, &self.masker), &answer) {
             (Verdict::Delivered, Ok(answer)) if !is_list(answer) => {
                 let text = "the answer is a success, but not the list of a bucket: check endpoint";
                 Verdict::Rejected(Failure::new(Reason::UnreadableAnswer, text))

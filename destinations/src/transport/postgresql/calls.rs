@@ -34,7 +34,7 @@ impl Postgresql {
             Ok(text) => (text, Verdict::Delivered),
             Err(verdict) => (errors::text(&verdict), verdict),
         };
-        self.called(self.test_statements(), response, verdict)
+        self.called(&self.test_statements(), &response, verdict)
     }
 
     /// What a test does, for people.
@@ -54,7 +54,7 @@ impl Postgresql {
     /// What would become of deliveries.
     async fn try_out(&self) -> Result<String, Verdict> {
         let session = self.connections.take_new().await?;
-        let tried = self.make_and_take_back(&session).await.map_err(|error| errors::verdict(&error));
+        let tried = self.make_and_take_back(&session).await;
         self.done(session, tried).await
     }
 
@@ -100,7 +100,7 @@ impl Postgresql {
         let statements = self.deletion_statements(&wanted);
         let tables = match self.in_time(self.tables_with(&wanted)).await {
             Ok(tables) => tables,
-            Err(verdict) => return self.called(statements, errors::text(&verdict), verdict),
+            Err(verdict) => return self.called(&statements, &errors::text(&verdict), verdict),
         };
         let mut report = Report::default();
         for (table, columns) in tables {
@@ -111,7 +111,7 @@ impl Postgresql {
                 break;
             }
         }
-        self.called(statements, report.text(), report.verdict)
+        self.called(&statements, &report.text(), report.verdict)
     }
 
     /// The tables that have columns of those names, with these.
@@ -129,7 +129,7 @@ impl Postgresql {
             }
             Ok(tables)
         });
-        self.done(session, found.map_err(|error| errors::verdict(&error))).await
+        self.done(session, found).await
     }
 
     async fn delete_from(&self, table: &str, columns: &[String], wanted: &Wanted) -> Result<u64, Verdict> {
@@ -142,7 +142,7 @@ impl Postgresql {
             values.iter().map(|values| (*values as &(dyn ToSql + Sync), Type::TEXT_ARRAY)).collect();
         let session = self.connections.take().await?;
         let deleted = self.delete_by(&session, &statement, &parameters).await;
-        self.done(session, deleted.map_err(|error| errors::verdict(&error))).await
+        self.done(session, deleted).await
     }
 
     async fn delete_by(
@@ -158,7 +158,11 @@ impl Postgresql {
     }
 
     /// Ends what is open, and keeps the connection if it is good.
-    async fn done<T>(&self, session: Session, result: T) -> T {
+    ///
+    /// # Errors
+    /// What the error means.
+    async fn done<T>(&self, session: Session, result: Result<T, Error>) -> Result<T, Verdict> {
+        let result = result.map_err(|error| session.verdict(&error, &self.masker));
         if session.client.batch_execute("ROLLBACK").await.is_ok() {
             self.connections.keep(session);
         }

@@ -1,15 +1,18 @@
 //! Connections to the database: dialled through the one way out, kept while nothing breaks, given up otherwise.
 
+use super::bounded::{Bounded, BoundedTls, Flood};
 use super::errors;
 use super::schema::Catalog;
-use crate::connect::{Encryption, Outbound};
+use crate::connect::{Encryption, Masker, Outbound};
 use crate::exchange::Verdict;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{Client, Error, NoTls};
+use tokio_postgres::{Client, Connection, Error, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Connections without a transaction that are kept for later ones.
@@ -33,6 +36,7 @@ pub(super) struct Connections {
     port: u16,
     config: tokio_postgres::Config,
     tls: Option<MakeRustlsConnect>,
+    masker: Masker,
     begin: String,
     begin_widening: String,
     idle: Mutex<Vec<Session>>,
@@ -46,7 +50,20 @@ pub(super) struct Session {
     pub(super) is_new: bool,
     /// Something is under way, or broke off.
     is_busy: bool,
+    flood: Flood,
     task: JoinHandle<()>,
+}
+
+impl Session {
+    /// What an error on it means that is about no table.
+    pub(super) fn verdict(&self, error: &Error, masker: &Masker) -> Verdict {
+        if self.is_flooded() { errors::flooded() } else { errors::verdict(error, masker) }
+    }
+
+    /// Whether it broke because more came than is read.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.flood.is_there()
+    }
 }
 
 impl Drop for Session {
@@ -65,6 +82,7 @@ impl Connections {
         (host, port): (&str, u16),
         mut config: tokio_postgres::Config,
         tls: Option<MakeRustlsConnect>,
+        masker: Masker,
         timeout: Duration,
     ) -> Self {
         use tokio_postgres::config::SslMode;
@@ -79,6 +97,7 @@ impl Connections {
             port,
             config,
             tls,
+            masker,
             begin,
             begin_widening,
             idle: Mutex::default(),
@@ -143,24 +162,39 @@ impl Connections {
         let encryption = if self.tls.is_some() { Encryption::Tls } else { Encryption::None };
         let stream = self.outbound.stream(&self.host, self.port, encryption).await;
         let stream = stream.map_err(|failure| Verdict::Retry { failure, after: None })?;
-        self.log_in(stream).await.map_err(|error| errors::verdict(&error))
+        let flood = Flood::default();
+        self.log_in(stream, &flood).await.map_err(|error| {
+            if flood.is_there() { errors::flooded() } else { errors::verdict(&error, &self.masker) }
+        })
     }
 
-    async fn log_in(&self, stream: TcpStream) -> Result<Session, Error> {
+    async fn log_in(&self, stream: TcpStream, flood: &Flood) -> Result<Session, Error> {
         let (client, task) = match self.tls.clone() {
             Some(mut tls) => {
                 let Ok(tls) = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut tls, &self.host);
+                let tls = BoundedTls::new(tls, flood.clone());
                 let (client, connection) = self.config.connect_raw(stream, tls).await?;
-                // What ends a connection is told to whoever waits for an answer on it.
-                (client, tokio::spawn(async move { drop(connection.await) }))
+                (client, tokio::spawn(driven(connection)))
             }
             None => {
+                let stream = Bounded::new(stream, flood.clone());
                 let (client, connection) = self.config.connect_raw(stream, NoTls).await?;
-                (client, tokio::spawn(async move { drop(connection.await) }))
+                (client, tokio::spawn(driven(connection)))
             }
         };
-        Ok(Session { client, catalog: Catalog::new(), is_new: true, is_busy: true, task })
+        let flood = flood.clone();
+        Ok(Session { client, catalog: Catalog::new(), is_new: true, is_busy: true, flood, task })
     }
+}
+
+/// Keeps a connection going to its end. What ends it is told to whoever waits for an answer on it. What the server remarks
+/// is dropped: the library by itself would log it as it stands.
+async fn driven<S, T>(mut connection: Connection<S, T>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(Ok(_)) = poll_fn(|context| connection.poll_message(context)).await {}
 }
 
 /// How a transaction begins whose statements have so much time, and so much for locks. The limits are of this transaction

@@ -1,7 +1,10 @@
 //! What PostgreSQL's errors mean: by their SQLSTATE (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 //!
-//! Texts hold what PostgreSQL said only where that can't be about the data: messages about values quote them.
+//! Texts hold what PostgreSQL said only where that can't be about the data: messages about values quote them. They are
+//! bounded, and without secrets: whoever answers may say what they like, and knows what was sent to log in.
 
+use super::bounded::ANSWER_BYTES_MAX;
+use crate::connect::Masker;
 use crate::exchange::Verdict;
 use crate::failure::{Failure, Reason};
 use std::error::Error as _;
@@ -28,6 +31,12 @@ pub(super) const REFUSED_FOR: Duration = Duration::from_secs(60 * 60);
 /// The same where others had locked the table.
 const LOCKED_FOR: Duration = Duration::from_secs(60);
 
+/// Bytes of what it said that are kept.
+const WORDS_BYTES_MAX: usize = 300;
+
+/// Bytes of an SQLSTATE.
+const CODE_BYTES: usize = 5;
+
 /// What PostgreSQL said, and of which table.
 pub(super) struct Trouble {
     pub(super) error: Error,
@@ -47,10 +56,10 @@ impl Trouble {
     }
 
     /// What it means for the rows that it is about.
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(super) fn verdict(&self, masker: &Masker) -> Verdict {
         match self.error.as_db_error() {
-            Some(refused) => refusal(refused, self.table.as_deref()),
-            None => broken(&self.error),
+            Some(refused) => refusal(refused, self.table.as_deref(), masker),
+            None => broken(&self.error, masker),
         }
     }
 }
@@ -105,15 +114,23 @@ pub(super) fn not_widened(error: &Error) -> Option<NotWidened> {
 }
 
 /// What an error means that is about no table.
-pub(super) fn verdict(error: &Error) -> Verdict {
+pub(super) fn verdict(error: &Error, masker: &Masker) -> Verdict {
     match error.as_db_error() {
-        Some(refused) => refusal(refused, None),
-        None => broken(error),
+        Some(refused) => refusal(refused, None, masker),
+        None => broken(error, masker),
     }
 }
 
+/// What it means that an answer was too long to be read.
+pub(super) fn flooded() -> Verdict {
+    let text =
+        format!("the server's answer is longer than {} MiB, which is not read", ANSWER_BYTES_MAX >> 20);
+    Verdict::Retry { failure: Failure::outage(Reason::UnreadableAnswer, text), after: None }
+}
+
 /// Why a row is refused.
-pub(super) fn refused_row(error: &Error) -> Failure {
+pub(super) fn refused_row(error: &Error, masker: &Masker) -> Failure {
+    let words = |refused| words(refused, masker);
     let text = error.as_db_error().map_or_else(|| "the row was refused".to_owned(), words);
     Failure::new(Reason::DataRefused, text)
 }
@@ -132,9 +149,9 @@ fn class(code: &str) -> &str {
     code.get(..2).unwrap_or_default()
 }
 
-fn refusal(refused: &DbError, table: Option<&str>) -> Verdict {
+fn refusal(refused: &DbError, table: Option<&str>, masker: &Masker) -> Verdict {
     let code = refused.code().code();
-    let text = words(refused);
+    let text = words(refused, masker);
     if let (Some(table), Some(advice)) = (table, advice(code)) {
         let text = format!("the table {table}: {text}; {advice}");
         return Verdict::Credentials(Failure::new(Reason::DataRefused, text));
@@ -176,7 +193,7 @@ fn advice(code: &str) -> Option<&'static str> {
 }
 
 /// What it said, with the names of what it is about.
-fn words(refused: &DbError) -> String {
+fn words(refused: &DbError, masker: &Masker) -> String {
     let code = refused.code().code();
     let mut text = match class(code) {
         "22" => "a value does not fit its column".to_owned(),
@@ -191,14 +208,19 @@ fn words(refused: &DbError) -> String {
             text.push_str(&format!(", {what} {name}"));
         }
     }
-    text.push_str(&format!(" (SQLSTATE {code})"));
-    text
+    format!("{} (SQLSTATE {})", kept(&text, masker), masker.body(code.as_bytes(), CODE_BYTES))
+}
+
+/// What is kept of a text.
+fn kept(text: &str, masker: &Masker) -> String {
+    masker.body(text.as_bytes(), WORDS_BYTES_MAX)
 }
 
 /// An error that PostgreSQL did not send. The library tells kinds apart by their texts only.
-fn broken(error: &Error) -> Verdict {
+fn broken(error: &Error, masker: &Masker) -> Verdict {
     let kind = error.to_string();
     let text = error.source().map_or_else(|| kind.clone(), |cause| format!("{kind}: {cause}"));
+    let text = kept(&text, masker);
     let failure = match kind.as_str() {
         "authentication error" | "invalid configuration" => {
             return Verdict::Credentials(Failure::new(Reason::Unauthorized, text));

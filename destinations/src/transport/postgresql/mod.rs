@@ -21,9 +21,13 @@
 //! after the commit. Values are parameters, never part of a statement. An exchange has one deadline; a connection on which
 //! one broke off is not used again.
 //!
+//! What is shown and remembered holds no secrets, also where the server repeats one.
+//!
 //! Limits: [`schema::COLUMNS_MAX`] columns a table, [`schema::TABLES_MAX`] tables a schema, names of
-//! [`names::NAME_BYTES_MAX`] bytes, keys of 800 bytes, objects 64 deep, 100 discarded values a row.
+//! [`names::NAME_BYTES_MAX`] bytes, keys of 800 bytes, objects 64 deep, 100 discarded values a row, answers of
+//! [`bounded::ANSWER_BYTES_MAX`] bytes.
 
+mod bounded;
 mod calls;
 mod columns;
 mod connection;
@@ -37,6 +41,7 @@ mod settings;
 mod write;
 
 use super::{Called, Person, Transport, TransportParts};
+use crate::connect::Masker;
 use crate::definition::{RawSettings, SettingsError, Spec};
 use crate::exchange::{Exchange, Payload, RequestRecord, ResponseRecord, Verdict};
 use crate::failure::{Failure, Reason};
@@ -56,6 +61,7 @@ pub(super) struct Postgresql {
     target: String,
     connections: Connections,
     refusals: Refusals,
+    masker: Masker,
     timeout: Duration,
     response_bytes: usize,
 }
@@ -70,12 +76,14 @@ impl Postgresql {
         settings: &RawSettings,
         parts: &TransportParts,
     ) -> Result<Self, SettingsError> {
+        let masker = Masker::of_settings(spec, settings);
         let settings = Settings::read(spec, settings, &parts.outbound)?;
         let connections = Connections::new(
             parts.outbound.clone(),
             (settings.host.as_str(), settings.port),
             settings.config,
             settings.tls,
+            masker.clone(),
             parts.timeout,
         );
         Ok(Self {
@@ -84,6 +92,7 @@ impl Postgresql {
             target: settings.target,
             connections,
             refusals: Refusals::default(),
+            masker,
             timeout: parts.timeout,
             response_bytes: parts.response_bytes,
         })
@@ -108,23 +117,23 @@ impl Postgresql {
             verdicts[place] = Verdict::Rejected(failure);
         }
         if entries.is_empty() {
-            return Exchange { response: None, verdicts };
+            return Exchange { response: None, verdicts, by_item: true };
         }
-        let response = match self.in_time(self.write(&entries)).await {
+        let (response, by_item) = match self.in_time(self.write(&entries)).await {
             Ok(written) => {
                 for (place, failure) in written.refused {
                     verdicts[place] = Verdict::Rejected(failure);
                 }
-                written.response
+                (written.response, true)
             }
             Err(verdict) => {
                 for entry in &entries {
                     verdicts[entry.payload] = verdict.clone();
                 }
-                errors::text(&verdict)
+                (errors::text(&verdict), false)
             }
         };
-        Exchange { response: Some(self.response(response)), verdicts }
+        Exchange { response: Some(self.response(&response)), verdicts, by_item }
     }
 
     /// Does something within the time for an exchange. What is not done by then is broken off, its connection with it.
@@ -138,25 +147,24 @@ impl Postgresql {
         }
     }
 
-    fn response(&self, text: String) -> ResponseRecord {
-        ResponseRecord { status: None, body: cut(text, self.response_bytes) }
+    fn response(&self, text: &str) -> ResponseRecord {
+        ResponseRecord { status: None, body: self.masker.body(text.as_bytes(), self.response_bytes) }
     }
 
     /// What is shown of statements.
-    fn request(&self, statements: String, body_bytes: usize) -> RequestRecord {
+    fn request(&self, statements: &str, body_bytes: usize) -> RequestRecord {
         RequestRecord {
             method: "SQL".to_owned(),
             target: self.target.clone(),
             headers: Vec::new(),
             body_bytes: statements.len() as u64,
-            body: cut(statements, body_bytes),
+            body: self.masker.body(statements.as_bytes(), body_bytes),
         }
     }
 
     /// What a call beside deliveries did.
-    fn called(&self, statements: String, response: String, verdict: Verdict) -> Called {
-        let body_bytes = statements.len();
-        let request = self.request(statements, body_bytes);
+    fn called(&self, statements: &str, response: &str, verdict: Verdict) -> Called {
+        let request = self.request(statements, usize::MAX);
         Called { request, response: Some(self.response(response)), verdict }
     }
 }
@@ -175,7 +183,7 @@ impl Transport for Postgresql {
         let (entries, refused) = self.read(payloads);
         match refused.into_iter().next() {
             Some((_, failure)) if entries.is_empty() => Err(failure),
-            Some(_) | None => Ok(self.request(self.statements(&entries), body_bytes)),
+            Some(_) | None => Ok(self.request(&self.statements(&entries), body_bytes)),
         }
     }
 
@@ -190,18 +198,6 @@ impl Transport for Postgresql {
     fn delete<'a>(&'a self, person: &'a Person, _: Timestamp) -> Option<BoxFuture<'a, Called>> {
         Some(Box::pin(self.delete_person(person)))
     }
-}
-
-/// The beginning of a text, of so many bytes at most.
-fn cut(mut text: String, bytes_max: usize) -> String {
-    if text.len() > bytes_max {
-        let mut end = bytes_max;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-    }
-    text
 }
 
 #[cfg(test)]

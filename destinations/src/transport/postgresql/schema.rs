@@ -24,6 +24,9 @@ pub(super) const COLUMNS_MAX: usize = 1_000;
 /// Tables of a schema, as many as there may be for another to be made.
 pub(super) const TABLES_MAX: i64 = 2_000;
 
+/// Of how many tables the columns are read at once: all that they may have are fewer bytes than are read of an answer.
+const TABLES_READ_MAX: usize = 32;
+
 /// The columns of a table that is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Shape {
@@ -263,9 +266,18 @@ fn lock(schema: &str) -> String {
 
 /// Reads the columns of these tables.
 async fn load(client: &Client, schema: &str, catalog: &mut Catalog, tables: &[&str]) -> Result<(), Error> {
-    if tables.is_empty() {
-        return Ok(());
+    for some in tables.chunks(TABLES_READ_MAX) {
+        load_some(client, schema, catalog, some).await?;
     }
+    Ok(())
+}
+
+async fn load_some(
+    client: &Client,
+    schema: &str,
+    catalog: &mut Catalog,
+    tables: &[&str],
+) -> Result<(), Error> {
     let rows = client
         .query_typed(
             "SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod) \

@@ -1,4 +1,6 @@
-//! What becomes of payloads before they reach a database, and what a database's errors mean.
+//! What becomes of payloads before they reach a database, and what is shown of them.
+
+mod answers;
 
 use super::columns::{ColumnType, Misfit};
 use super::insert::{folded, statements};
@@ -9,8 +11,6 @@ use crate::connect::{Addresses, Outbound};
 use crate::registry;
 use bytes::Bytes;
 use serde_json::{Value, json};
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::sync::Arc;
 
 pub(super) fn spec() -> &'static Spec {
@@ -312,72 +312,12 @@ fn discards_are_bounded_and_say_whose_they_are() {
     assert!(value(&long[0], "value").len() < 10_100);
 }
 
-/// A server that answers the first message of each connection so, and hangs up, or says nothing.
-fn saying(answer: Vec<u8>) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("an address").port();
-    std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("somebody connects");
-        let mut message = [0; 1024];
-        let _ = stream.read(&mut message);
-        let _ = stream.write_all(&answer);
-        if answer.is_empty() {
-            // Until the other side gives up.
-            let _ = stream.read(&mut message);
-        }
-    });
-    port
-}
-
-fn error(code: &str) -> Vec<u8> {
-    let fields = format!("SFATAL\0C{code}\0Mwhat it says\0\0");
-    let length = u32::try_from(fields.len() + 4).expect("a short message");
-    [&b"E"[..], &length.to_be_bytes()[..], fields.as_bytes()].concat()
-}
-
-/// What becomes of a delivery at such a server.
-async fn verdict(answer: Vec<u8>, encryption: &str) -> Verdict {
-    let over = json!({"port": saying(answer), "encryption": encryption});
-    let database = database(over, Duration::from_millis(500)).expect("good settings");
-    let body = json!({"table": "t", "key": "k", "row": {"k": "1"}});
-    let exchange = database.send(&[payload("msg_1", "events", &body)], at()).await;
-    exchange.verdicts.into_iter().next().expect("one for each payload")
-}
-
-#[tokio::test]
-async fn errors_retry_or_stand_still() {
-    let cases = [
-        (error("28P01"), "none", "credentials", Reason::Unauthorized, false),
-        (error("3D000"), "none", "credentials", Reason::NotFound, false),
-        (error("42501"), "none", "credentials", Reason::PermissionDenied, false),
-        (error("53300"), "none", "retry", Reason::ServerError, false),
-        (error("40001"), "none", "retry", Reason::ServerError, false),
-        (error("55P03"), "none", "retry", Reason::Timeout, false),
-        (error("57P03"), "none", "retry", Reason::Connection, true),
-        (error("08006"), "none", "retry", Reason::Connection, true),
-        (error("25006"), "none", "retry", Reason::ServerError, true),
-        (error("22P02"), "none", "rejected", Reason::DataRefused, false),
-        (b"N".to_vec(), "verify_full", "retry", Reason::Tls, true),
-        (b"S\x15\x03\x03\x00\x02\x02\x28".to_vec(), "verify_full", "retry", Reason::Tls, true),
-        (Vec::new(), "none", "retry", Reason::Timeout, true),
-    ];
-    for (answer, encryption, want, reason, outage) in cases {
-        let shown = String::from_utf8_lossy(&answer).into_owned();
-        let (kind, failure) = match verdict(answer, encryption).await {
-            Verdict::Delivered => panic!("{shown}: nothing was stored"),
-            Verdict::Retry { failure, .. } => ("retry", failure),
-            Verdict::Rejected(failure) => ("rejected", failure),
-            Verdict::Credentials(failure) => ("credentials", failure),
-        };
-        assert_eq!(
-            (kind, failure.reason, failure.outage),
-            (want, reason, outage),
-            "{shown}: {}",
-            failure.text
-        );
-        assert!(!failure.text.contains("hunter2"));
-        assert!(!shown.contains("C22") || !failure.text.contains("what it says"), "values could be quoted");
-    }
+#[test]
+fn secrets_are_hidden_in_what_is_described() {
+    let database = database(json!({}), Duration::from_secs(1)).expect("good settings");
+    let body = json!({"table": "t", "key": "k", "row": {"k": "hunter2"}});
+    let shown = database.describe(&[payload("msg_1", "users", &body)], at(), usize::MAX).expect("it is good");
+    assert!(shown.body.ends_with("-- $1 = [{\"k\":\"********\"}]\n"), "{}", shown.body);
 }
 
 #[test]

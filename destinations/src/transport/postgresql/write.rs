@@ -69,10 +69,11 @@ impl Postgresql {
                 Remedy::None => false,
             };
             if !may_help {
+                let is_flooded = session.is_flooded();
                 if is_usable {
                     self.connections.keep(session);
                 }
-                return Err(trouble.verdict());
+                return Err(if is_flooded { errors::flooded() } else { trouble.verdict(&self.masker) });
             }
             match remedy {
                 Remedy::EachRow => care = Care::Apart,
@@ -211,7 +212,7 @@ impl Postgresql {
                     }
                     parts.push(vec![row]);
                 } else {
-                    let failure = errors::refused_row(&error);
+                    let failure = errors::refused_row(&error, &self.masker);
                     found.refused.extend(row.entries.iter().map(|entry| (entry.payload, failure.clone())));
                     if let Some(stored) = found.stored.get_mut(table) {
                         *stored -= 1;

@@ -211,7 +211,7 @@ pub(super) fn instead_of_operator(word: &str) -> Option<&'static str> {
 }
 
 /// The field of an event that a path is likely to mean.
-pub(super) fn instead_of_field(path: &str) -> String {
+pub(in crate::condition) fn instead_of_field(path: &str) -> String {
     let (head, rest) = path.split_once('.').map_or((path, None), |(head, rest)| (head, Some(rest)));
     match (nearest(head, EVENT_FIELDS.into_iter()), rest) {
         (Some(near), Some(rest)) => format!("{near}.{rest}"),

@@ -265,7 +265,7 @@ pub struct MappingPut {
     /// How fields of the action are filled, as directives; the others as the action says. A null leaves one out.
     #[serde(default)]
     #[schema(value_type = Object, example = json!({"title": {"@template": "New order: {{properties.total}}"}}))]
-    pub fields: BTreeMap<String, Value>,
+    pub fields: BTreeMap<String, Box<RawValue>>,
 }
 
 /// What is to be kept from a destination. Members that are only shown may be sent back.

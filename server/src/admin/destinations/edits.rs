@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 use tributary_destinations::{RawSettings, Spec};
 use tributary_model::workspace::{ConsentRule, Destination, DestinationNeeds};
-use tributary_model::{DestinationId, Timestamp, Workspace, WorkspaceId};
+use tributary_model::{DestinationId, ErrorCode, Timestamp, Workspace, WorkspaceId};
 
 use super::bodies::{
     ConsentPatch, DestinationNew, DestinationPatch, DestinationPut, FilterPut, MappingPut, Resume,
@@ -31,6 +31,8 @@ pub(in crate::admin) struct Changed {
     pub(in crate::admin) destination: Destination,
     /// Its settings, every secret in the clear.
     pub(in crate::admin) raw: RawSettings,
+    /// The parts of secrets that were not sent anew.
+    kept: Vec<String>,
     spec: &'static Spec,
 }
 
@@ -68,10 +70,15 @@ impl Editor {
         )?;
         let version = draft.workspace.version;
         let destination = found(draft, id)?;
-        destination.enabled = enabled.unwrap_or(destination.enabled);
         if resume == Some(Resume::Now) {
+            if destination.enabled {
+                // What waits would be passed over without a word.
+                let message = "`resume` is for switching on, and the destination is on: switch it off first";
+                return Err(Refusal::new(ErrorCode::Conflict, message));
+            }
             destination.resumed_version = Some(version);
         }
+        destination.enabled = enabled.unwrap_or(destination.enabled);
         Ok(())
     }
 
@@ -175,8 +182,12 @@ impl Editor {
     ) -> Result<Changed, Refusal> {
         let spec = settings::definition(&destination.definition)?;
         let Parts { settings, mappings, filters, consent } = parts;
+        let place = (workspace, destination.id);
+        let mut kept = Vec::new();
         if let Some(sent) = settings {
-            destination.settings = settings::merge(spec, &destination.settings, sent, unsent)?;
+            let known = &destination.settings;
+            let merged = settings::merge(&self.sealing, spec, place, known, sent, unsent)?;
+            (destination.settings, kept) = (merged.settings, merged.kept);
         }
         destination.mapping_numbers = largest_number(&destination, spec);
         if let Some(mappings) = mappings {
@@ -190,9 +201,8 @@ impl Editor {
         if let Some(consent) = consent {
             rules::consent(consent, &mut destination.consent);
         }
-        let place = (workspace, destination.id);
         let raw = settings::opened(&self.sealing, spec, place, &destination.settings)?;
-        Ok(Changed { destination, raw, spec })
+        Ok(Changed { destination, raw, kept, spec })
     }
 
     /// A changed destination in the form in which it is stored, if it can work.
@@ -229,7 +239,7 @@ impl Changed {
     /// # Errors
     /// If requests would go elsewhere with a secret that was not sent anew.
     pub(in crate::admin) fn check_secrets(&self, known: &Destination) -> Result<(), Refusal> {
-        settings::check_secrets(self.spec, &known.settings, &self.destination.settings)
+        settings::check_secrets(self.spec, &known.settings, &self.destination.settings, &self.kept)
     }
 }
 

@@ -7,6 +7,7 @@ pub mod bodies;
 mod config;
 pub mod definitions;
 mod edits;
+mod literals;
 pub mod outside;
 pub mod queries;
 pub mod replays;

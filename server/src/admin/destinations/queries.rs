@@ -30,15 +30,67 @@ pub(super) fn reason(name: &str) -> Result<Reason, ApiError> {
     })
 }
 
+/// Where deliveries are found that ended in a way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FoundBy {
+    /// In every list: they were tried, or can have been.
+    Anything,
+    /// By their event alone: nothing is remembered of each but how it ended.
+    Event,
+    /// Nowhere: events end so, and no delivery does.
+    Nothing,
+}
+
+const fn found_by(outcome: Outcome) -> FoundBy {
+    match outcome {
+        Outcome::Delivered
+        | Outcome::DeadLetter
+        | Outcome::Skipped
+        | Outcome::Expired
+        | Outcome::DestinationDeleted => FoundBy::Anything,
+        Outcome::Filtered
+        | Outcome::FilteredByConsent
+        | Outcome::FilteredByIntegrations
+        | Outcome::FilteredByFilter
+        | Outcome::FilteredByTrigger => FoundBy::Event,
+        Outcome::Rejected
+        | Outcome::Projected
+        | Outcome::Duplicate
+        | Outcome::WorkspaceDeleted
+        | Outcome::Unidentified => FoundBy::Nothing,
+    }
+}
+
+/// The names of the outcomes that are found so.
+fn names(by: FoundBy) -> String {
+    let found = Outcome::ALL.into_iter().filter(|outcome| found_by(*outcome) == by);
+    found.map(Outcome::name).collect::<Vec<_>>().join(", ")
+}
+
 fn state(name: &str) -> Result<DeliveryState, ApiError> {
     if name == PENDING {
         return Ok(DeliveryState::Pending);
     }
-    let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.name() == name);
+    let mut outcomes = Outcome::ALL.into_iter().filter(|outcome| found_by(*outcome) != FoundBy::Nothing);
+    let outcome = outcomes.find(|outcome| outcome.name() == name);
     outcome.map(DeliveryState::Ended).ok_or_else(|| {
-        let known = Outcome::ALL.map(Outcome::name).join(", ");
-        invalid_at("outcome", &format!(": there is no {name:?}; there are {PENDING}, {known}")).into()
+        let (always, by_event) = (names(FoundBy::Anything), names(FoundBy::Event));
+        let known = format!("give {PENDING}, {always}, or with `message_id` alone {by_event}");
+        invalid_at("outcome", &format!(": no delivery ends as {name:?}; {known}")).into()
     })
+}
+
+/// Refuses to list what only its event leads to.
+fn check_outcome(query: &DeliveryQuery) -> Result<(), ApiError> {
+    match query.state {
+        Some(DeliveryState::Ended(outcome))
+            if found_by(outcome) == FoundBy::Event && event_of(query).is_none() =>
+        {
+            let advice = ": what was left out is found by `message_id` alone; the overview counts it";
+            Err(invalid_at("outcome", advice).into())
+        }
+        Some(DeliveryState::Ended(_) | DeliveryState::Pending) | None => Ok(()),
+    }
 }
 
 /// Which deliveries, as a query says it.
@@ -68,30 +120,30 @@ impl DeliveriesQuery {
         let message_id = self.message_id.map(|id| MessageId::parse(&id)).transpose();
         let profile = self.profile_id.map(|id| id.parse::<ProfileId>()).transpose();
         let cursor = self.cursor.map(|text| DeliveryCursor::parse(&text).ok_or(OutsideError::Cursor));
-        let no_id = |place: &str| ApiError::from(invalid_at(place, " is none"));
-        Ok(DeliveryQuery {
+        let no_id = |place: &str, form: &str| ApiError::from(invalid_at(place, &format!(": give {form}")));
+        let message_form = format!("the id of an event, of 1 to {} bytes", MessageId::BYTES_MAX);
+        let query = DeliveryQuery {
             destination,
-            message_id: message_id.map_err(|_| no_id("message_id"))?,
-            profile: profile.map_err(|_| no_id("profile_id"))?,
+            message_id: message_id.map_err(|_| no_id("message_id", &message_form))?,
+            profile: profile.map_err(|_| no_id("profile_id", "32 hexadecimal digits"))?,
             state: self.outcome.map(|name| state(&name)).transpose()?,
             reason: self.reason.map(|name| reason(&name)).transpose()?,
             from,
             until,
             limit: request::limit(self.limit)?,
             cursor: cursor.transpose()?,
-        })
+        };
+        check_outcome(&query)?;
+        Ok(query)
     }
 }
 
-/// The event, if one is asked for and nothing else: then it can be told of each destination what became of it.
+/// The event, if one is asked for and nothing else but how its deliveries ended: then it can be told of each destination what
+/// became of it.
 pub fn event_of(query: &DeliveryQuery) -> Option<&MessageId> {
-    let DeliveryQuery { message_id, profile, state, reason, from, until, cursor, .. } = query;
-    let is_narrowed = profile.is_some()
-        || state.is_some()
-        || reason.is_some()
-        || from.is_some()
-        || until.is_some()
-        || cursor.is_some();
+    let DeliveryQuery { message_id, profile, reason, from, until, cursor, .. } = query;
+    let is_narrowed =
+        profile.is_some() || reason.is_some() || from.is_some() || until.is_some() || cursor.is_some();
     message_id.as_ref().filter(|_| !is_narrowed)
 }
 
@@ -101,7 +153,7 @@ pub struct DeliveryRow {
     /// The id of its destination.
     #[schema(example = "dst_3")]
     pub destination: String,
-    /// The id that receivers see; `null` if nothing is remembered of it.
+    /// The id that receivers see.
     pub delivery_id: Option<String>,
     /// The message id of the event behind it.
     pub message_id: String,
@@ -335,6 +387,40 @@ pub struct PendingView {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_is_asked_for_by_its_outcome_can_be_found() {
+        let ended = |outcome| Some(DeliveryState::Ended(outcome));
+        let left_out = ended(Outcome::FilteredByConsent);
+        let profile = "07070707070707070707070707070707";
+        let cases = [
+            (json!({"outcome": "pending"}), Ok(Some(DeliveryState::Pending))),
+            (json!({"outcome": "skipped"}), Ok(ended(Outcome::Skipped))),
+            (json!({"outcome": "expired", "profile_id": profile}), Ok(ended(Outcome::Expired))),
+            (json!({"outcome": "filtered_by_consent", "message_id": "m"}), Ok(left_out)),
+            (json!({"outcome": "filtered_by_consent", "message_id": "m", "limit": 5}), Ok(left_out)),
+            (json!({"outcome": "filtered_by_consent"}), Err("found by `message_id` alone")),
+            (
+                json!({"outcome": "filtered", "message_id": "m", "profile_id": profile}),
+                Err("found by `message_id` alone"),
+            ),
+            (json!({"outcome": "projected", "message_id": "m"}), Err("give pending, delivered, dead_letter")),
+            (
+                json!({"outcome": "unidentified"}),
+                Err("with `message_id` alone filtered, filtered_by_consent"),
+            ),
+            (json!({"message_id": ""}), Err("`message_id`: give the id of an event, of 1 to 256 bytes")),
+            (json!({"profile_id": "u1"}), Err("`profile_id`: give 32 hexadecimal digits")),
+        ];
+        for (asked, want) in cases {
+            let read: DeliveriesQuery = serde_json::from_value(asked.clone()).expect("a query");
+            match (read.query(None), want) {
+                (Ok(query), Ok(state)) => assert_eq!(query.state, state, "{asked}"),
+                (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{asked}: {error}"),
+                (got, want) => panic!("{asked}: {got:?} is not {want:?}"),
+            }
+        }
+    }
 
     #[test]
     fn an_overview_is_of_a_time_that_is_not_empty() {

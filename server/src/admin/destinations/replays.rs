@@ -8,6 +8,7 @@ use tributary_destinations::replay::{ReplayJob, ReplayOnly, ReplayOrder, ReplayS
 use tributary_model::outcome::Outcome;
 use utoipa::ToSchema;
 
+use super::bodies::DestinationView;
 use super::queries::reason;
 use super::rules::about_event;
 use crate::admin::edit::invalid_at;
@@ -91,6 +92,10 @@ pub struct ReplayView {
     pub state: &'static str,
     /// Why it failed.
     pub problem: Option<String>,
+    /// Why it does not go on at present, although it runs: its destination is `off`, `paused` or `broken`. The first two don't
+    /// keep a dry run.
+    #[schema(example = "paused")]
+    pub waits_for: Option<&'static str>,
     /// Only events that arrived then or later.
     #[schema(format = DateTime)]
     pub from: Option<String>,
@@ -156,6 +161,7 @@ impl ReplayView {
             id: job.id.to_string(),
             state,
             problem,
+            waits_for: None,
             from: order.from.map(|at| at.to_string()),
             until: order.until.map(|at| at.to_string()),
             condition: order.condition.map(|condition| condition.to_string()),
@@ -176,6 +182,17 @@ impl ReplayView {
             began_at: job.began_at.to_string(),
             ended_at: job.ended_at.map(|at| at.to_string()),
         }
+    }
+
+    /// The same, with what keeps it from going on while its destination stands like this.
+    pub(in crate::admin) fn beside(self, view: &DestinationView) -> Self {
+        let waits_for = match view.state {
+            _ if self.state != "running" => None,
+            _ if view.problem.is_some() => Some("broken"),
+            stands @ ("off" | "paused") if !self.dry_run => Some(stands),
+            _ => None,
+        };
+        Self { waits_for, ..self }
     }
 }
 

@@ -6,6 +6,7 @@ use tributary_model::condition::{self, Condition, FieldPath, Scope};
 use tributary_model::workspace::{ConsentRule, DestinationFilter, FilterAction, Mapping};
 
 use super::bodies::{ConsentPatch, FieldsBody, FilterActionBody, FilterPut, MappingPut, SampleBody};
+use super::literals;
 use crate::admin::audiences::refused_condition;
 use crate::admin::edit::{check_name_at, invalid_at};
 use crate::workspaces::Refusal;
@@ -31,7 +32,7 @@ pub(super) fn mappings(sent: Vec<MappingPut>, largest: u32) -> Result<Vec<Mappin
             action: mapping.action,
             enabled: mapping.enabled.unwrap_or(true),
             trigger,
-            fields: mapping.fields,
+            fields: literals::fields(mapping.fields, &format!("{place}.fields"))?,
         });
     }
     Ok(read)

@@ -45,7 +45,7 @@ pub struct DestinationStatusView {
     pub under_way: u64,
     /// Requests that may be under way at once, as the receiver's answers let it.
     pub concurrency: u64,
-    /// When the oldest event arrived that has not ended.
+    /// When the oldest event arrived that has not ended, whether it was read or not.
     #[schema(format = DateTime)]
     pub oldest_pending: Option<String>,
     /// The share of the activations' retention, from 0 to 1, that is used by what it still needs.
@@ -163,7 +163,7 @@ pub struct DestinationAlarm {
     /// `paused_credentials`, `paused_outage` or `broken`; or `retention`: what it still needs is about to expire.
     #[schema(example = "paused_credentials")]
     pub kind: String,
-    /// Since when, if that is known.
+    /// Since when, if that is known; of `retention` when the oldest event arrived that it has not had.
     #[schema(format = DateTime)]
     pub since: Option<String>,
     /// What is wrong.
@@ -204,7 +204,7 @@ impl DestinationAlarm {
             id: status.id.clone(),
             name: status.name.clone(),
             kind: "retention".to_owned(),
-            since: None,
+            since: status.oldest_pending.clone(),
             message: format!(
                 "what it has not had has used {percent:.0} % of the retention of activations, and will be lost"
             ),

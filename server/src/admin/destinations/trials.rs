@@ -1,7 +1,7 @@
 //! Tries before something is saved, or instead of it: with an event, with the settings, with a person to be deleted. What
 //! is asked, and how it is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use tributary_destinations::{DestinationConfig, Person, preview_identifiers};
 use tributary_ingest::{IngestLimits, as_stored};
 use tributary_model::activation::Carried;
 use tributary_model::workspace::Destination;
-use tributary_model::{DestinationId, MessageId, ProfileId, Timestamp, Workspace};
+use tributary_model::{DestinationId, Identifier, MessageId, Namespace, ProfileId, Timestamp, Workspace};
 use utoipa::ToSchema;
 
 use super::bodies::{ConsentBody, ConsentPatch, DestinationNew, FilterPut, MappingPut, given};
@@ -124,6 +124,29 @@ pub struct TestNew {
     pub settings: Option<Map<String, Value>>,
 }
 
+/// A destination that is not saved, to be tried with its test call.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestUnsaved {
+    /// The name of its definition.
+    #[schema(example = "webhook")]
+    pub definition: String,
+    /// A name for people; that of the definition where nothing is said.
+    pub name: Option<String>,
+    /// On or off; makes no difference.
+    pub enabled: Option<bool>,
+    /// The values of its settings.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub settings: Map<String, Value>,
+    /// What is done with which events; what the definition does by itself where nothing is said.
+    pub mappings: Option<Vec<MappingPut>>,
+    /// What is kept from it.
+    pub filters: Option<Vec<FilterPut>>,
+    /// What people have to have consented to.
+    pub consent: Option<ConsentBody>,
+}
+
 /// A person who is to be deleted.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -134,15 +157,28 @@ pub struct PersonDelete {
 }
 
 impl PersonDelete {
-    /// Who is meant.
+    /// Who is meant: identifiers in the form of their namespaces, each once.
     ///
     /// # Errors
-    /// If there is no identifier.
+    /// If there is no identifier, or a value can't be one.
     pub(in crate::admin) fn person(self) -> Result<Person, Refusal> {
-        if self.identifiers.values().all(Vec::is_empty) {
+        let mut person = Person::new();
+        for (name, values) in self.identifiers {
+            let namespace = Namespace::new(&name);
+            let normal = |value: &String| {
+                Identifier::parse(namespace.clone(), value).map(|identifier| identifier.value().to_owned())
+            };
+            let values = values.iter().map(normal).collect::<Result<BTreeSet<_>, _>>();
+            let values =
+                values.map_err(|why| invalid_at(&format!("identifiers.{name}"), &format!(": {why}")))?;
+            if !values.is_empty() {
+                person.insert(name, values.into_iter().collect());
+            }
+        }
+        if person.is_empty() {
             return Err(invalid_at("identifiers", ": give at least one"));
         }
-        Ok(self.identifiers)
+        Ok(person)
     }
 }
 
@@ -181,6 +217,15 @@ impl DestinationPreviewUnsaved {
         let name = name.unwrap_or_else(|| definition.clone());
         let new = DestinationNew { definition, name, enabled, settings, mappings, filters, consent };
         (Subject { event, message_id, latest, profile, send }, new)
+    }
+}
+
+impl TestUnsaved {
+    /// The destination.
+    pub(in crate::admin) fn destination(self) -> DestinationNew {
+        let Self { definition, name, enabled, settings, mappings, filters, consent } = self;
+        let name = name.unwrap_or_else(|| definition.clone());
+        DestinationNew { definition, name, enabled, settings, mappings, filters, consent }
     }
 }
 

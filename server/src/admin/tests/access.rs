@@ -69,7 +69,7 @@ async fn bodies_that_are_wrong_are_told_where() {
     let cases = [
         ("empty", "", 400, "line 1"),
         ("malformed", "{\"name\":", 400, "line 1 column 8"),
-        ("an array", "[1]", 400, "invalid type"),
+        ("an array", "[1]", 400, "expected a JSON object"),
         ("unknown member", r#"{"name":"x","nmae":"y"}"#, 400, "unknown field `nmae`"),
         ("missing member", "{}", 400, "missing field `name`"),
         ("wrong type", r#"{"name":7}"#, 400, "expected a string"),

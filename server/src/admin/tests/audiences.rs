@@ -190,7 +190,7 @@ async fn what_is_sent_beside_a_definition_is_checked() {
     server.audience("pro", PRO).await;
     let cases = [
         ("no definition", json!({}), "missing field `definition`", None),
-        ("unknown member", json!({"definition": PRO, "colour": 1}), "unknown field `colour`", None),
+        ("unknown member", json!({"definition": PRO, "colour": 1}), "unknown field `colour`", Some("colour")),
         ("a blank name", json!({"definition": PRO, "name": " "}), "`name`", Some("name")),
         ("another tree", json!({"definition": PRO, "tree": {"not": pro()}}), "`tree` differs", Some("tree")),
         ("another id", json!({"definition": PRO, "id": "aud_9"}), "`id`: audience pro is aud_3", Some("id")),

@@ -110,6 +110,21 @@ async fn what_retention_will_take_is_an_alarm() {
 }
 
 #[actix_web::test]
+async fn parameters_are_refused_where_there_are_none() {
+    let server = furnished().await;
+    let status = format!("{PATH}/status");
+    for path in
+        ["/destinations", PATH, status.as_str(), "/destinations/status", "/definitions", "/definitions/slack"]
+    {
+        let refused = server.get(&format!("{path}?x=1")).await.expect(400);
+        assert!(refused.message().contains("unknown field `x`"), "{path}: {}", refused.body);
+    }
+    server.put("PATCH", &format!("{PATH}?x=1"), json!({"name": "other"})).await.expect(400);
+    server.delete(&format!("{PATH}?x=1")).await.expect(400);
+    assert_eq!(server.get(PATH).await.expect(200).body["name"], "hook");
+}
+
+#[actix_web::test]
 async fn only_what_is_paused_is_resumed() {
     let server = furnished().await;
     let path = format!("{PATH}/resume");
@@ -301,7 +316,7 @@ async fn deliveries_are_looked_for() {
             false,
             Some(DeliveryState::Ended(Outcome::DeadLetter)),
         ),
-        (format!("{path}?message_id=m1&outcome=pending"), false, Some(DeliveryState::Pending)),
+        (format!("{path}?message_id=m1&outcome=pending"), true, Some(DeliveryState::Pending)),
         (format!("{path}?profile_id={profile}&until=2026-01-01T00:00:00Z&cursor=1.2.3.4"), false, None),
         (format!("/deliveries?message_id=m1&profile_id={profile}"), false, None),
     ];

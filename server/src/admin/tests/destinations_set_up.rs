@@ -165,6 +165,19 @@ async fn what_can_t_work_is_refused_with_its_place() {
             filter(json!("event = \"x\""), json!({"drop_properties": {"fields": ["a..b"]}})),
             "filters[0].action.drop_properties.fields[0]",
         ),
+        (
+            "a path that leads nowhere",
+            filter(
+                json!("event = \"x\""),
+                json!({"drop_properties": {"fields": ["properties.a", "propertie.b"]}}),
+            ),
+            "filters[0].action.drop_properties.fields[1]",
+        ),
+        (
+            "a sample by nothing",
+            filter(json!("event = \"x\""), json!({"sample": {"percent": 1, "path": "$.userId"}})),
+            "filters[0].action.sample.path",
+        ),
         ("a setting", json!({"settings": {"url": "example"}}), "settings.url"),
     ];
     for (name, part, place) in cases {
@@ -195,6 +208,43 @@ async fn what_can_t_work_is_refused_with_its_place() {
         assert_eq!(answer.status.as_u16(), 400, "{name}: {}", answer.body);
     }
     assert_eq!(server.get("/workspace").await.body["version"], 1, "nothing was changed");
+}
+
+/// What is written into a mapping is kept as it was written, or not at all.
+#[actix_web::test]
+async fn numbers_that_can_not_be_kept_are_refused_wherever_a_mapping_is_taken() {
+    let server = Server::start();
+    server.put("POST", "/destinations", webhook(json!({"mappings": [orders()]}))).await.expect(201);
+    let document = server.get("/workspace").await.expect(200).body;
+    let mapping = json!({"name": "m", "action": "send", "fields": {"event": {"id": "NUMBER", "p": 0.5}}});
+    let mut changed = document.clone();
+    changed["destinations"][0]["mappings"] = json!([mapping]);
+    let cases = [
+        ("POST", "/destinations".to_owned(), webhook(json!({"mappings": [mapping]})), ""),
+        ("PATCH", PATH.to_owned(), json!({"mappings": [mapping]}), ""),
+        ("POST", format!("{PATH}/preview"), json!({"latest": true, "mappings": [mapping]}), ""),
+        ("PUT", "/workspace".to_owned(), changed, "destinations[0]."),
+    ];
+    let send = |method: &str, path: &str, body: &Value, number: &str| {
+        let text = body.to_string().replace("\"NUMBER\"", number);
+        let request = server.request(method, path).insert_header(("content-type", "application/json"));
+        server.send(request.set_payload(text))
+    };
+    for (method, path, body, within) in &cases {
+        for number in ["12345678901234567890123", "0.1234567890123456789"] {
+            let answer = send(method, path, body, number).await.expect(400);
+            let place = format!("{within}mappings[0].fields.event.id");
+            assert_eq!(answer.body["error"]["place"], place, "{path}: {}", answer.body);
+            let told = format!("{number} can't be kept digit by digit; write it as a text");
+            assert!(answer.message().ends_with(&told), "{path}: {}", answer.body);
+        }
+    }
+    assert_eq!(server.get("/workspace").await.body, document, "nothing was changed");
+    let (method, path, body, _) = &cases[1];
+    for (number, want) in [("12.50", json!(12.5)), ("9007199254740993", json!(9_007_199_254_740_993_u64))] {
+        let answer = send(method, path, body, number).await.expect(200);
+        assert_eq!(answer.body["mappings"][0]["fields"]["event"]["id"], want);
+    }
 }
 
 #[actix_web::test]

@@ -193,6 +193,7 @@ fn replay(order: &ReplayOrder) -> ReplayView {
         id: "1".to_owned(),
         state: "running",
         problem: None,
+        waits_for: None,
         from: None,
         until: None,
         condition: order.condition.as_ref().map(ToString::to_string),

@@ -6,6 +6,7 @@ mod audiences;
 mod audiences_in_document;
 mod destinations;
 mod destinations_at_work;
+mod destinations_kept;
 mod destinations_set_up;
 mod document;
 mod export;

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use tributary_destinations::deliveries::{
     DeliveryQuery, DeliveryState, Fate, RecordedAttempt, RecordedDelivery,
 };
-use tributary_destinations::engine::{CallReport, PreviewOrder, PreviewReport, StoreError};
+use tributary_destinations::engine::{CallReport, Explained, PreviewOrder, PreviewReport, StoreError};
 use tributary_destinations::overview::{Overview, Step};
 use tributary_destinations::replay::{ReplayError, ReplayOrder};
 use tributary_destinations::{DestinationConfig, DestinationStatus, Engine, Person};
@@ -59,8 +59,8 @@ impl Outside {
         Ok(newest.map(Position::at))
     }
 
-    /// What became of an event at destinations of which nothing is remembered of it; and to the rows of those that wait,
-    /// until when.
+    /// What became of an event at destinations of which nothing is remembered of it, deleted ones included; and to the rows of
+    /// those that wait, until when.
     fn add_fates(
         &self,
         workspace: &Workspace,
@@ -70,18 +70,18 @@ impl Outside {
     ) -> Result<(), OutsideError> {
         let Some(position) = self.position_of(workspace, message_id)? else { return Ok(()) };
         let known: HashSet<String> = rows.iter().map(|row| row.destination.clone()).collect();
-        for (destination, ordinal, fate) in self.engine()?.explain(workspace.id, position).map_err(failed)? {
-            if ordinal != EVENT || of.is_some_and(|of| of != destination) {
+        for explained in self.engine()?.explain(workspace.id, position).map_err(failed)? {
+            if explained.ordinal != EVENT || of.is_some_and(|of| of != explained.destination) {
                 continue;
             }
-            let id = destination.to_string();
+            let id = explained.destination.to_string();
             if !known.contains(&id) {
-                rows.extend(inferred(id, message_id, fate));
+                rows.extend(inferred(id, message_id, explained));
                 continue;
             }
             let pending = rows.iter_mut().find(|row| row.destination == id && row.outcome.is_none());
             if let Some(row) = pending {
-                row.waiting = waiting(fate);
+                row.waiting = waiting(explained.fate);
             }
         }
         Ok(())
@@ -158,11 +158,21 @@ impl Destinations for Outside {
         workspace: &Workspace,
         query: &DeliveryQuery,
     ) -> Result<Rows<DeliveryRow>, OutsideError> {
-        let page = self.engine()?.deliveries(workspace.id, query).map_err(failed)?;
+        let Some(message_id) = event_of(query) else {
+            let page = self.engine()?.deliveries(workspace.id, query).map_err(failed)?;
+            let rows = page.deliveries.into_iter().map(recorded).collect();
+            return Ok(Rows { rows, next: page.next.map(|next| next.to_string()) });
+        };
+        // Of which destinations something is remembered has to be known before the others are told of.
+        let whatever = DeliveryQuery { state: None, ..query.clone() };
+        let page = self.engine()?.deliveries(workspace.id, &whatever).map_err(failed)?;
         let next = page.next.map(|next| next.to_string());
         let mut rows: Vec<DeliveryRow> = page.deliveries.into_iter().map(recorded).collect();
-        if let Some(message_id) = event_of(query).filter(|_| next.is_none()) {
+        if next.is_none() {
             self.add_fates(workspace, message_id, query.destination, &mut rows)?;
+        }
+        if let Some(state) = query.state {
+            rows.retain(|row| row.outcome == ended(state));
         }
         Ok(Rows { rows, next })
     }
@@ -188,7 +198,7 @@ impl Destinations for Outside {
 fn not_begun(error: ReplayError) -> TrialError {
     match error {
         ReplayError::Busy => OutsideError::Busy(error.to_string()).into(),
-        ReplayError::NoSuch => OutsideError::Unavailable(error.to_string()).into(),
+        ReplayError::NoSuch | ReplayError::NotBegun => OutsideError::Unavailable(error.to_string()).into(),
         ReplayError::Condition(error) => TrialError::Unusable(error),
         ReplayError::Store(error) => failed(error).into(),
     }
@@ -202,13 +212,18 @@ fn recorded(delivery: RecordedDelivery) -> DeliveryRow {
         message_id: delivery.message_id.as_str().to_owned(),
         profile_id: delivery.profile.map(|id| id.to_string()),
         event_type: delivery.event_kind.map(EventKind::name),
-        outcome: match delivery.state {
-            DeliveryState::Pending => None,
-            DeliveryState::Ended(outcome) => Some(outcome.name()),
-        },
+        outcome: ended(delivery.state),
         remembered: true,
         waiting: None,
         attempts: delivery.attempts.into_iter().map(attempt).collect(),
+    }
+}
+
+/// How a delivery ended, if it has.
+fn ended(state: DeliveryState) -> Option<&'static str> {
+    match state {
+        DeliveryState::Pending => None,
+        DeliveryState::Ended(outcome) => Some(outcome.name()),
     }
 }
 
@@ -229,7 +244,8 @@ fn attempt(recorded: RecordedAttempt) -> AttemptRow {
 }
 
 /// A delivery of which nothing is remembered, from how far its destination is; `None` if there is none.
-fn inferred(destination: String, message_id: &MessageId, fate: Fate) -> Option<DeliveryRow> {
+fn inferred(destination: String, message_id: &MessageId, explained: Explained) -> Option<DeliveryRow> {
+    let Explained { delivery_id, profile, event_kind, fate, .. } = explained;
     let outcome = match &fate {
         Fate::NotIts => return None,
         Fate::Pending | Fate::Waiting { .. } => None,
@@ -238,10 +254,10 @@ fn inferred(destination: String, message_id: &MessageId, fate: Fate) -> Option<D
     };
     Some(DeliveryRow {
         destination,
-        delivery_id: None,
+        delivery_id: Some(delivery_id),
         message_id: message_id.as_str().to_owned(),
-        profile_id: None,
-        event_type: None,
+        profile_id: profile.map(|id| id.to_string()),
+        event_type: Some(event_kind.name()),
         outcome,
         remembered: false,
         waiting: waiting(fate),

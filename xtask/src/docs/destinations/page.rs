@@ -162,6 +162,37 @@ fn field_values(field: &Value) -> String {
     if !list(field, "reserved").is_empty() {
         said.push(format!("none of {}", joined(&codes(field, "reserved"), "and")));
     }
+    if field["each"].is_object() {
+        said.push(each(&field["each"]));
+    }
+    if field["escape"] == "html_entities" {
+        said.push("`&`, `<` and `>` of what templates put in are written as entities".to_owned());
+    }
+    said.join("; ")
+}
+
+/// What each member of an object or a list has to be.
+fn each(each: &Value) -> String {
+    let mut said = vec!["each an object".to_owned()];
+    for group in list(each, "any_of") {
+        let names = coded(group.as_array().map(Vec::as_slice).unwrap_or_default());
+        said.push(format!("with {}", joined(&names, "or")));
+    }
+    let mut said = vec![said.join(" ")];
+    for rule in list(each, "members") {
+        let kind = match text(rule, "kind") {
+            "scalar" => "no object and no list",
+            other => other,
+        };
+        let limit = rule["characters_max"].as_u64().map(|most| {
+            let end = if text(rule, "too_long") == "cut" { ", longer ones are cut" } else { "" };
+            format!(" of up to {most} characters{end}")
+        });
+        said.push(format!("{}: {kind}{}", joined(&codes(rule, "names"), "and"), limit.unwrap_or_default()));
+    }
+    if text(each, "unfit") == "leave_out" {
+        said.push("others are left out".to_owned());
+    }
     said.join("; ")
 }
 
@@ -179,6 +210,9 @@ fn sending(definition: &Definition) -> String {
         }
     }
     say("batches", batched(definition));
+    if let Some(most) = definition.json["limits"]["payload_bytes"].as_u64() {
+        say("payloads", format!("up to {most} bytes, larger ones are refused"));
+    }
     let is_ordered = definition.json["order"] != "none";
     let order =
         if is_ordered { "deliveries of a profile arrive in the order of their events" } else { "none" };

@@ -10,7 +10,20 @@ fn judge(spec: Json) -> Judge {
 }
 
 fn response(status: u16, after: Option<Duration>, body: &str) -> InboundResponse {
-    InboundResponse { status, retry_after: after, body: Bytes::from(body.to_owned()), is_whole: true }
+    let body = Bytes::from(body.to_owned());
+    InboundResponse { status, retry_after: after, body, is_whole: true, is_encoded: false }
+}
+
+fn masker() -> Masker {
+    Masker::new(["key-4711"].into_iter())
+}
+
+fn verdicts(judge: &Judge, response: &InboundResponse, ids: &[&str]) -> Vec<Verdict> {
+    judge.verdicts(response, ids, &masker()).0
+}
+
+fn message(judge: &Judge, response: &InboundResponse) -> Option<String> {
+    judge.message(response, &masker())
 }
 
 /// A verdict in short: its kind, its reason, and whether it looks like an outage.
@@ -47,11 +60,12 @@ fn statuses_are_judged_as_documented() {
         let want = match status {
             200..=299 => "delivered".to_owned(),
             401 => "credentials unauthorized".to_owned(),
-            408 | 425 | 429 | 500 | 502.. => format!("retry {reason} after 3"),
+            500 | 502.. => format!("retry {reason} outage after 3"),
+            408 | 425 | 429 => format!("retry {reason} after 3"),
             _ => format!("rejected {reason}"),
         };
         assert_eq!(short(&judge.verdict(&response(status, AFTER, ""))), want, "{status}");
-        let verdicts = judge.verdicts(&response(status, AFTER, ""), &["a", "b"]);
+        let verdicts = verdicts(&judge, &response(status, AFTER, ""), &["a", "b"]);
         assert_eq!(verdicts.iter().map(short).collect::<Vec<_>>(), [&*want, &*want], "{status}");
     }
     let cases =
@@ -151,16 +165,16 @@ fn results_of_single_deliveries_are_read_by_id_or_in_order() {
         ),
     ];
     for (items, body, want) in cases {
-        let verdicts = of(items).verdicts(&response(207, AFTER, &body.to_string()), &["a", "b", "c"]);
+        let verdicts = verdicts(&of(items), &response(207, AFTER, &body.to_string()), &["a", "b", "c"]);
         assert_eq!(verdicts.iter().map(short).collect::<Vec<_>>(), want, "{body}");
     }
     // A number that no double holds is in nobody's way.
-    let huge = of(&in_order)
-        .verdicts(&response(200, None, r#"[{"n": 1e999, "ok": false}, {"ok": true}]"#), &["a", "b"]);
+    let huge = response(200, None, r#"[{"n": 1e999, "ok": false}, {"ok": true}]"#);
+    let huge = verdicts(&of(&in_order), &huge, &["a", "b"]);
     assert_eq!(huge.iter().map(short).collect::<Vec<_>>(), ["rejected refused_in_body", "delivered"]);
-    let cut = of(&by_id).verdicts(&response(200, None, r#"{"results": [{"id": "a", "sta"#), &["a"]);
+    let cut = verdicts(&of(&by_id), &response(200, None, r#"{"results": [{"id": "a", "sta"#), &["a"]);
     assert_eq!(short(&cut[0]), "retry unreadable_answer");
-    let other = of(&by_id).verdicts(&response(500, None, ""), &["a", "b"]);
+    let other = verdicts(&of(&by_id), &response(500, None, ""), &["a", "b"]);
     assert_eq!(other.iter().map(short).collect::<Vec<_>>(), ["retry server_error outage"; 2]);
     assert_eq!(
         short(&of(&by_id).verdict(&response(200, None, "{}"))),
@@ -182,7 +196,7 @@ fn a_success_that_can_not_be_read_is_none_where_its_body_decides() {
             "items": {"path": "$.results", "id": "$.id", "status": "$.status", "missing": "delivered"},
         }))
     };
-    let by_items = json!([{"status": "2xx", "body": {"path": "$.results[0].id"}, "verdict": "items"}]);
+    let by_items = json!([{"status": "2xx", "body": {"path": "$.results[*].id"}, "verdict": "items"}]);
     let by_path = json!([{"status": 200, "body": {"path": "$.a"}, "verdict": "reject"}]);
     let by_text = json!([{"body": {"text": "no"}, "verdict": "reject"}]);
     let of_others = json!([{"status": "4xx", "body": {"text": "no"}, "verdict": "reject"}]);
@@ -197,7 +211,7 @@ fn a_success_that_can_not_be_read_is_none_where_its_body_decides() {
         (&by_path, 200, "{}", true, "delivered"),
         (&by_path, 202, "{}", false, "delivered"),
         (&by_text, 200, "yes, n", false, unread),
-        (&by_text, 500, "yes, n", false, "retry server_error after 3"),
+        (&by_text, 500, "yes, n", false, "retry server_error outage after 3"),
         (&of_others, 200, "yes", false, "delivered"),
         (&by_status, 200, "", false, "delivered"),
         (&by_path, 200, &*deep, true, unread),
@@ -214,14 +228,62 @@ fn a_success_that_can_not_be_read_is_none_where_its_body_decides() {
         let shown = &body[..body.len().min(40)];
         let judge = with(rules.clone());
         assert_eq!(short(&judge.verdict(&response)), want, "{rules} {status} {shown}");
-        let verdicts = judge.verdicts(&response, &["a", "b"]);
-        assert_eq!(verdicts.iter().map(short).collect::<Vec<_>>(), [want, want], "{rules} {status} {shown}");
-        assert_eq!(judge.message(&response), None);
+        let told = verdicts(&judge, &response, &["a", "b"]);
+        assert_eq!(told.iter().map(short).collect::<Vec<_>>(), [want, want], "{rules} {status} {shown}");
+        assert_eq!(message(&judge, &response), None);
+    }
+    // Packed, and so none of what it seems to be.
+    let cases = [
+        (&by_items, 200, unread),
+        (&by_text, 200, unread),
+        (&of_others, 200, "delivered"),
+        (&by_path, 400, "rejected bad_request"),
+    ];
+    for (rules, status, want) in cases {
+        let body = r#"{"a": 1, "results": [{"id": "a", "status": 400}]}"#;
+        let response = InboundResponse { is_encoded: true, ..response(status, AFTER, body) };
+        let told = verdicts(&with(rules.clone()), &response, &["a", "b"]);
+        assert_eq!(told.iter().map(short).collect::<Vec<_>>(), [want, want], "{rules} {status}");
     }
 }
 
 #[test]
-fn the_vendors_words_are_found_but_stay_out_of_failures() {
+fn what_is_said_of_one_delivery_stands_in_its_failure() {
+    let judge = judge(json!({
+        "rules": [{"status": 200, "verdict": "items"}],
+        "items": {"path": "$.results", "id": "$.id", "status": "$.status", "message": "$.error", "missing": "delivered"},
+    }));
+    let result = |id: &str, status: Json, error: &str| json!({"id": id, "status": status, "error": error});
+    let results = json!({"results": [
+        result("a", 400.into(), "no such plan; key-4711"),
+        result("b", 429.into(), &format!("{}key-4711", "é".repeat(MESSAGE_CHARACTERS_MAX - 4))),
+        result("c", false.into(), ""),
+        result("d", 401.into(), "ada@example.com may not"),
+        result("e", 200.into(), "fine"),
+        result("f", "?".into(), "no status"),
+    ]});
+    let (told, by_item) = judge.verdicts(
+        &response(200, None, &results.to_string()),
+        &["a", "b", "c", "d", "e", "f"],
+        &masker(),
+    );
+    let cut =
+        format!("answered 200, with 429 for this delivery: {}****", "é".repeat(MESSAGE_CHARACTERS_MAX - 4));
+    let want = [
+        "answered 200, with 400 for this delivery: no such plan; ********",
+        cut.as_str(),
+        "answered 200, but took this delivery not",
+        "answered 200, with 401 for this delivery",
+        "",
+        "answered 200, with a result for this delivery that can't be read: no status",
+    ];
+    assert_eq!((told.iter().map(text).collect::<Vec<_>>(), by_item), (want.to_vec(), true));
+    let (_, by_item) = judge.verdicts(&response(400, None, &results.to_string()), &["a", "b"], &masker());
+    assert!(!by_item, "one status for all");
+}
+
+#[test]
+fn the_vendors_words_about_all_are_found_but_stay_out_of_failures() {
     let judge = judge(json!({
         "rules": [{"status": 200, "verdict": "items"}],
         "message": ["$.error.message", "$.message"],
@@ -233,20 +295,25 @@ fn the_vendors_words_are_found_but_stay_out_of_failures() {
         (400, json!({"message": ["no text"]}), None),
         (
             200,
-            json!({"results": [{"ok": true}, {"ok": false, "why": "ada@example.com"}]}),
+            json!({"results": [{"ok": true}, {"ok": true, "why": "ada@example.com"}]}),
             Some("ada@example.com"),
         ),
+        (400, json!({"message": "who is key-4711?"}), Some("who is ********?")),
     ];
     for (status, body, want) in cases {
         let response = response(status, None, &body.to_string());
-        assert_eq!(judge.message(&response).as_deref(), want, "{body}");
-        for verdict in judge.verdicts(&response, &["a", "b"]) {
+        assert_eq!(message(&judge, &response).as_deref(), want, "{body}");
+        for verdict in verdicts(&judge, &response, &["a", "b"]) {
             assert!(!text(&verdict).contains("ada@"), "{body}: {verdict:?}");
         }
     }
     let long = response(400, None, &json!({"message": "é".repeat(1000)}).to_string());
-    assert_eq!(judge.message(&long).map(|text| text.chars().count()), Some(MESSAGE_CHARACTERS_MAX));
-    assert_eq!(judge.message(&response(400, None, "no JSON")), None);
+    assert_eq!(message(&judge, &long).map(|text| text.chars().count()), Some(MESSAGE_CHARACTERS_MAX));
+    // A secret that the end falls upon is hidden before it is cut.
+    let cut = json!({"message": format!("{}key-4711", "é".repeat(MESSAGE_CHARACTERS_MAX - 3))});
+    let shown = message(&judge, &response(400, None, &cut.to_string())).expect("words");
+    assert!(shown.ends_with("é***"), "{shown}");
+    assert_eq!(message(&judge, &response(400, None, "no JSON")), None);
 }
 
 #[test]

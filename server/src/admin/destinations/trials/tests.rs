@@ -60,6 +60,35 @@ fn an_event_is_taken_as_the_collector_takes_it() {
 }
 
 #[test]
+fn a_person_is_named_by_identifiers_in_their_form() {
+    let cases = [
+        (r#"{"user_id": ["u2", "u1", "u2"]}"#, Ok(r#"{"user_id":["u1","u2"]}"#)),
+        (
+            r#"{"email": [" Ada@Example.com ", "ada@example.com"], "user_id": []}"#,
+            Ok(r#"{"email":["ada@example.com"]}"#),
+        ),
+        (r#"{"user_id": [" U1 "], "shop_id": ["S"]}"#, Ok(r#"{"shop_id":["S"],"user_id":[" U1 "]}"#)),
+        (r#"{}"#, Err("identifiers")),
+        (r#"{"user_id": [], "email": []}"#, Err("identifiers")),
+        (r#"{"user_id": ["u1", ""]}"#, Err("identifiers.user_id")),
+        (r#"{"user_id": ["u1"], "email": ["ada"]}"#, Err("identifiers.email")),
+        (r#"{"email": ["  "]}"#, Err("identifiers.email")),
+    ];
+    for (identifiers, want) in cases {
+        let body = format!(r#"{{"identifiers": {identifiers}}}"#);
+        let body: PersonDelete = serde_json::from_str(&body).expect("a body");
+        let person = body.person();
+        let told = person.as_ref().map(|person| serde_json::to_string(person).expect("texts"));
+        let place = |refusal: &Refusal| refusal.fault.as_ref().map(|fault| fault.place.clone());
+        assert_eq!(
+            told.map_err(place),
+            want.map(str::to_owned).map_err(|place| Some(place.to_owned())),
+            "{identifiers}"
+        );
+    }
+}
+
+#[test]
 fn what_is_nested_too_deeply_is_refused() {
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
     let event = |levels: usize| format!(r#"{{"type":"page","userId":"u","a":{}}}"#, nested(levels));

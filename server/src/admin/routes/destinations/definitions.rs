@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use tributary_destinations::registry;
 use tributary_model::workspace::Scope;
 
+use super::no_parameters;
 use crate::admin::destinations::definitions::DefinitionView;
 use crate::admin::dto::List;
 use crate::admin::routes::{Answer, caller};
@@ -17,6 +18,7 @@ use crate::admin::{Admin, request};
     responses((status = 200, description = "All definitions, by name", body = List<DefinitionView>)))]
 pub(in crate::admin) async fn list(admin: Data<Admin>, http: HttpRequest) -> Answer {
     caller(&admin, &http, Scope::AdminRead)?;
+    no_parameters(&http)?;
     let data = registry::definitions().iter().map(DefinitionView::of).collect();
     Ok(HttpResponse::Ok().json(List::<DefinitionView> { data }))
 }
@@ -27,6 +29,7 @@ pub(in crate::admin) async fn list(admin: Data<Admin>, http: HttpRequest) -> Ans
     responses((status = 200, description = "The definition", body = DefinitionView)))]
 pub(in crate::admin) async fn read(admin: Data<Admin>, http: HttpRequest) -> Answer {
     caller(&admin, &http, Scope::AdminRead)?;
+    no_parameters(&http)?;
     let name = http.match_info().get("name").unwrap_or_default();
     let spec = registry::find(name).ok_or_else(|| request::no_such("definition", name))?;
     Ok(HttpResponse::Ok().json(DefinitionView::of(spec)))

@@ -18,14 +18,14 @@ use crate::admin::{Admin, request};
 /// List the deliveries of a destination
 ///
 /// Newest first. Every failed attempt is remembered for a while, and details of deliveries that went well up to a rate. With
-/// a message id alone it is also told what became of an event of which nothing is remembered. A page may have fewer rows than
-/// asked for though there are more.
+/// a message id, and nothing else but an outcome, it is also told what became of an event of which nothing is remembered; without
+/// one only what was tried is found. A page may have fewer rows than asked for though there are more.
 #[utoipa::path(get, path = "/admin/v1/destinations/{id}/deliveries", tag = "deliveries",
     params(
         ("id" = String, Path, description = "The id of the destination", example = "dst_3"),
         ("message_id" = Option<String>, Query, description = "Those of this event"),
         ("profile_id" = Option<String>, Query, description = "Those of this profile's events"),
-        ("outcome" = Option<String>, Query, description = "Those that ended so, or are `pending`", example = "dead_letter"),
+        ("outcome" = Option<String>, Query, description = "Those that ended so, or are `pending`; what was left out (`filtered…`) by its `message_id` alone", example = "dead_letter"),
         ("reason" = Option<String>, Query, description = "Those that failed for this reason", example = "timeout"),
         ("from" = Option<String>, Query, description = "Those that were first tried then or later"),
         ("until" = Option<String>, Query, description = "Those that were first tried before that"),
@@ -42,12 +42,13 @@ pub(in crate::admin) async fn of_destination(admin: Data<Admin>, http: HttpReque
 
 /// List the deliveries of an event, or of a profile's events
 ///
-/// Over all destinations, newest first. With a message id alone there is a row for each destination that the event is for.
+/// Over all destinations, newest first. With a message id, and nothing else but an outcome, there is a row for each destination
+/// that the event is for, deleted ones included.
 #[utoipa::path(get, path = "/admin/v1/deliveries", tag = "deliveries",
     params(
         ("message_id" = Option<String>, Query, description = "Those of this event; it or `profile_id` is required"),
         ("profile_id" = Option<String>, Query, description = "Those of this profile's events"),
-        ("outcome" = Option<String>, Query, description = "Those that ended so, or are `pending`", example = "dead_letter"),
+        ("outcome" = Option<String>, Query, description = "Those that ended so, or are `pending`; what was left out (`filtered…`) by its `message_id` alone", example = "dead_letter"),
         ("reason" = Option<String>, Query, description = "Those that failed for this reason", example = "timeout"),
         ("from" = Option<String>, Query, description = "Those that were first tried then or later"),
         ("until" = Option<String>, Query, description = "Those that were first tried before that"),

@@ -10,6 +10,8 @@ pub(in crate::admin) mod status;
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
+use serde::Deserialize;
+use tributary_destinations::DestinationStatus;
 use tributary_model::workspace::{Destination, Scope};
 use tributary_model::{DestinationId, Workspace};
 
@@ -19,11 +21,22 @@ use crate::admin::destinations::bodies::{
 };
 use crate::admin::dto::List;
 use crate::admin::edit::gone;
-use crate::admin::error::ApiError;
+use crate::admin::error::{ApiError, ErrorBody};
 use crate::admin::settings::unsealed;
 use crate::admin::{Admin, request};
 
 const WHAT: &str = "destination";
+
+/// The query of a route that takes none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoParameters {}
+
+/// Refuses parameters where there are none.
+fn no_parameters(http: &HttpRequest) -> Result<(), ApiError> {
+    let NoParameters {} = request::query(http)?;
+    Ok(())
+}
 
 /// Create a destination
 ///
@@ -32,6 +45,7 @@ const WHAT: &str = "destination";
     responses((status = 201, description = "Created", body = DestinationView)))]
 pub(in crate::admin) async fn create(admin: Data<Admin>, http: HttpRequest, payload: Payload) -> Answer {
     let (_, order) = order(&admin, &http)?;
+    no_parameters(&http)?;
     let new: DestinationNew = request::json(payload, admin.editor.limits.body_bytes_max).await?;
     let editor = admin.editor.clone();
     let made = admin
@@ -51,6 +65,7 @@ pub(in crate::admin) async fn create(admin: Data<Admin>, http: HttpRequest, payl
     responses((status = 200, description = "All destinations, by id", body = List<DestinationView>)))]
 pub(in crate::admin) async fn list(admin: Data<Admin>, http: HttpRequest) -> Answer {
     let workspace = caller(&admin, &http, Scope::AdminRead)?.workspace;
+    no_parameters(&http)?;
     let data = workspace.destinations.iter().map(|destination| view(&admin, &workspace, destination));
     Ok(versioned(StatusCode::OK, &workspace, &List { data: data.collect() }))
 }
@@ -61,19 +76,24 @@ pub(in crate::admin) async fn list(admin: Data<Admin>, http: HttpRequest) -> Ans
     responses((status = 200, description = "The destination", body = DestinationView)))]
 pub(in crate::admin) async fn read(admin: Data<Admin>, http: HttpRequest) -> Answer {
     let workspace = caller(&admin, &http, Scope::AdminRead)?.workspace;
+    no_parameters(&http)?;
     let destination = find(&workspace, request::id(&http, WHAT)?)?;
     Ok(versioned(StatusCode::OK, &workspace, &view(&admin, &workspace, destination)))
 }
 
 /// Change a destination
 ///
-/// Off parks it. On resumes it where it was parked, or from now.
+/// Off parks it. On resumes it where it was parked, or from now; from now only if it was off.
 #[utoipa::path(patch, path = "/admin/v1/destinations/{id}", tag = "destinations",
     request_body = DestinationPatch,
     params(("id" = String, Path, description = "Its id", example = "dst_3")),
-    responses((status = 200, description = "The destination as it is now", body = DestinationView)))]
+    responses(
+        (status = 200, description = "The destination as it is now", body = DestinationView),
+        (status = 409, description = "It can't be resumed from now, as it is on", body = ErrorBody),
+    ))]
 pub(in crate::admin) async fn change(admin: Data<Admin>, http: HttpRequest, payload: Payload) -> Answer {
     let (_, order) = order(&admin, &http)?;
+    no_parameters(&http)?;
     let id: DestinationId = request::id(&http, WHAT)?;
     let patch: DestinationPatch = request::json(payload, admin.editor.limits.body_bytes_max).await?;
     let editor = admin.editor.clone();
@@ -131,6 +151,7 @@ fn words(patch: &DestinationPatch) -> String {
     responses((status = 204, description = "Deleted")))]
 pub(in crate::admin) async fn delete(admin: Data<Admin>, http: HttpRequest) -> Answer {
     let (_, order) = order(&admin, &http)?;
+    no_parameters(&http)?;
     let id: DestinationId = request::id(&http, WHAT)?;
     let made = admin
         .store
@@ -151,12 +172,22 @@ fn find(workspace: &Workspace, id: DestinationId) -> Result<&Destination, ApiErr
 /// A destination, and how it stands.
 fn view(admin: &Admin, workspace: &Workspace, destination: &Destination) -> DestinationView {
     let status = admin.outside.destinations.status(workspace.id, destination.id);
+    view_at(admin, workspace, destination, status.as_ref())
+}
+
+/// A destination that the engine says this of; `None` while it does not know it.
+fn view_at(
+    admin: &Admin,
+    workspace: &Workspace,
+    destination: &Destination,
+    status: Option<&DestinationStatus>,
+) -> DestinationView {
     let sealed = unsealed(&admin.editor.sealing, workspace.id, destination).err().map(|why| why.to_string());
-    let problem = sealed.or_else(|| status.as_ref().and_then(|status| status.problem.clone()));
+    let problem = sealed.or_else(|| status.and_then(|status| status.problem.clone()));
     let state = match (destination.enabled, &problem) {
         (false, _) => "off",
         (true, Some(_)) => "broken",
-        (true, None) if status.as_ref().is_some_and(|status| status.paused.is_some()) => "paused",
+        (true, None) if status.is_some_and(|status| status.paused.is_some()) => "paused",
         (true, None) => "on",
     };
     DestinationView { destination: DestinationBody::of(destination), state, problem }

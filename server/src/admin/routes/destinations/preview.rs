@@ -9,10 +9,9 @@ use tributary_model::workspace::Scope;
 
 use super::{WHAT, find};
 use crate::admin::auth::Caller;
-use crate::admin::destinations::bodies::DestinationNew;
 use crate::admin::destinations::reports::{CallView, PreviewView};
 use crate::admin::destinations::trials::{
-    DestinationPreviewNew, DestinationPreviewUnsaved, PersonDelete, Reach, Subject, TestNew,
+    DestinationPreviewNew, DestinationPreviewUnsaved, PersonDelete, Reach, Subject, TestNew, TestUnsaved,
 };
 use crate::admin::error::ApiError;
 use crate::admin::routes::{Answer, blocking, caller};
@@ -67,7 +66,7 @@ pub(in crate::admin) async fn test(admin: Data<Admin>, http: HttpRequest, payloa
 }
 
 /// Test the settings of a destination that is not saved
-#[utoipa::path(post, path = "/admin/v1/destinations/test", tag = "destinations", request_body = DestinationNew,
+#[utoipa::path(post, path = "/admin/v1/destinations/test", tag = "destinations", request_body = TestUnsaved,
     responses((status = 200, description = "What came of the call", body = CallView)))]
 pub(in crate::admin) async fn test_unsaved(
     admin: Data<Admin>,
@@ -75,7 +74,7 @@ pub(in crate::admin) async fn test_unsaved(
     payload: Payload,
 ) -> Answer {
     let caller = caller(&admin, &http, Scope::AdminWrite)?;
-    let new: DestinationNew = body(&admin, payload).await?;
+    let new = body::<TestUnsaved>(&admin, payload).await?.destination();
     let (editor, workspace) = (admin.editor.clone(), caller.workspace.clone());
     let config = blocking(move || editor.tried_new(&workspace, new)).await?;
     tested(&admin, config).await

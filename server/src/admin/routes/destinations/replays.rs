@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use tributary_model::workspace::Scope;
-use tributary_model::{DestinationId, Workspace, WorkspaceId};
+use tributary_model::workspace::{Destination, Scope};
+use tributary_model::{ErrorCode, Workspace};
 
-use super::find;
+use super::{find, no_parameters, view};
 use crate::admin::destinations::replays::{ReplayNew, ReplayView};
 use crate::admin::dto::List;
 use crate::admin::error::{ApiError, ErrorBody};
@@ -19,19 +19,27 @@ const WHAT: &str = "replay";
 /// Send again what was before
 ///
 /// Also what arrived before the destination was created: so a new one is back-filled. A dry run only counts. Deliveries have
-/// the ids of the first time. One replay of a destination runs at a time.
+/// the ids of the first time. One replay of a destination runs at a time. While the destination is off or paused, it waits, and
+/// says so.
 #[utoipa::path(post, path = "/admin/v1/destinations/{id}/replay", tag = "replays", request_body = ReplayNew,
     params(("id" = String, Path, description = "The id of the destination", example = "dst_3")),
     responses(
         (status = 202, description = "It runs", body = ReplayView),
-        (status = 409, description = "Another one runs", body = ErrorBody),
+        (status = 409, description = "Another one runs, or the destination is broken", body = ErrorBody),
     ))]
 pub(in crate::admin) async fn begin(admin: Data<Admin>, http: HttpRequest, payload: Payload) -> Answer {
     let caller = caller(&admin, &http, Scope::AdminWrite)?;
-    let (workspace, destination) = place(&caller.workspace, &http)?;
+    let of = place(&caller.workspace, &http)?;
+    let (workspace, destination) = (caller.workspace.id, of.id);
     let new: ReplayNew = request::json(payload, admin.editor.limits.body_bytes_max).await?;
     let order = new.order()?;
+    if let Some(problem) = view(&admin, &caller.workspace, of).problem {
+        let message =
+            format!("{} {destination} is broken, so nothing can be sent again: {problem}", super::WHAT);
+        return Err(ApiError::new(ErrorCode::Conflict, message));
+    }
     let begun = admin.outside.destinations.start_replay(workspace, destination, order).await?;
+    let begun = begun.beside(&view(&admin, &caller.workspace, of));
     tracing::info!(%workspace, %destination, replay = begun.id, by = %caller.author(), "a replay was begun");
     Ok(HttpResponse::Accepted().json(begun))
 }
@@ -43,9 +51,9 @@ pub(in crate::admin) async fn begin(admin: Data<Admin>, http: HttpRequest, paylo
     params(("id" = String, Path, description = "The id of the destination", example = "dst_3")),
     responses((status = 200, description = "The replays that are remembered", body = List<ReplayView>)))]
 pub(in crate::admin) async fn list(admin: Data<Admin>, http: HttpRequest) -> Answer {
-    let of = caller(&admin, &http, Scope::AdminRead)?.workspace;
-    let (workspace, destination) = place(&of, &http)?;
-    let data = replays(&admin, workspace, destination).await?;
+    let workspace = caller(&admin, &http, Scope::AdminRead)?.workspace;
+    let destination = place(&workspace, &http)?;
+    let data = replays(&admin, &workspace, destination).await?;
     Ok(HttpResponse::Ok().json(List::<ReplayView> { data }))
 }
 
@@ -57,10 +65,10 @@ pub(in crate::admin) async fn list(admin: Data<Admin>, http: HttpRequest) -> Ans
     ),
     responses((status = 200, description = "The replay", body = ReplayView)))]
 pub(in crate::admin) async fn read(admin: Data<Admin>, http: HttpRequest) -> Answer {
-    let of = caller(&admin, &http, Scope::AdminRead)?.workspace;
-    let (workspace, destination) = place(&of, &http)?;
+    let workspace = caller(&admin, &http, Scope::AdminRead)?.workspace;
+    let destination = place(&workspace, &http)?;
     let id = replay(&http);
-    let all = replays(&admin, workspace, destination).await?;
+    let all = replays(&admin, &workspace, destination).await?;
     let found = all.into_iter().find(|replay| replay.id == id);
     Ok(HttpResponse::Ok().json(found.ok_or_else(|| request::no_such(WHAT, id))?))
 }
@@ -76,9 +84,10 @@ pub(in crate::admin) async fn read(admin: Data<Admin>, http: HttpRequest) -> Ans
     responses((status = 204, description = "Cancelled, if it still ran")))]
 pub(in crate::admin) async fn cancel(admin: Data<Admin>, http: HttpRequest) -> Answer {
     let caller = caller(&admin, &http, Scope::AdminWrite)?;
-    let (workspace, destination) = place(&caller.workspace, &http)?;
+    let of = place(&caller.workspace, &http)?;
+    let (workspace, destination) = (caller.workspace.id, of.id);
     let id = replay(&http);
-    let all = replays(&admin, workspace, destination).await?;
+    let all = replays(&admin, &caller.workspace, of).await?;
     if !all.iter().any(|replay| replay.id == id) {
         return Err(request::no_such(WHAT, id));
     }
@@ -89,9 +98,10 @@ pub(in crate::admin) async fn cancel(admin: Data<Admin>, http: HttpRequest) -> A
     Ok(HttpResponse::NoContent().finish())
 }
 
-fn place(workspace: &Workspace, http: &HttpRequest) -> Result<(WorkspaceId, DestinationId), ApiError> {
-    let destination = find(workspace, request::id(http, super::WHAT)?)?;
-    Ok((workspace.id, destination.id))
+/// The destination that is meant.
+fn place<'a>(workspace: &'a Workspace, http: &HttpRequest) -> Result<&'a Destination, ApiError> {
+    no_parameters(http)?;
+    find(workspace, request::id(http, super::WHAT)?)
 }
 
 /// The id of a replay in the path.
@@ -101,9 +111,12 @@ fn replay(http: &HttpRequest) -> &str {
 
 async fn replays(
     admin: &Admin,
-    workspace: WorkspaceId,
-    destination: DestinationId,
+    workspace: &Workspace,
+    destination: &Destination,
 ) -> Result<Vec<ReplayView>, ApiError> {
     let part = Arc::clone(&admin.outside.destinations);
-    blocking(move || part.replays(workspace, destination)).await
+    let (of, id) = (workspace.id, destination.id);
+    let replays = blocking(move || part.replays(of, id)).await?;
+    let view = view(admin, workspace, destination);
+    Ok(replays.into_iter().map(|replay| replay.beside(&view)).collect())
 }
