@@ -154,12 +154,42 @@ pub struct Failure {
     pub status: Option<u16>,
     /// It looks as if the receiver were out: no connection, no answer, 5xx, or no token for it.
     pub outage: bool,
+    /// Nothing of the request can have reached the receiver, so that nothing in it can be the cause. Not kept.
+    #[serde(skip)]
+    pub(crate) unsent: bool,
+    /// How many bytes of the words are ours, where those of the receiver about a single delivery follow. Not kept.
+    #[serde(skip)]
+    pub(crate) own_bytes: Option<usize>,
 }
 
 impl Failure {
     /// A failure without an answer that has nothing to do with how the receiver is. Words beyond the limit are cut off.
     pub fn new(reason: Reason, text: impl Into<String>) -> Self {
-        Self { reason, text: bounded(text.into()), status: None, outage: false }
+        Self {
+            reason,
+            text: bounded(text.into()),
+            status: None,
+            outage: false,
+            unsent: false,
+            own_bytes: None,
+        }
+    }
+
+    /// The same of a request of which nothing can have reached the receiver.
+    pub(crate) fn unsent(self) -> Self {
+        Self { unsent: true, ..self }
+    }
+
+    /// The same with what the receiver says of a single delivery behind it.
+    pub(crate) fn told(self, words: &str) -> Self {
+        let own_bytes = Some(self.text.len());
+        let text = format!("{}: {words}", self.text);
+        Self { own_bytes, ..self.in_words(text) }
+    }
+
+    /// The words without the receiver's about a single delivery: nothing personal is in them.
+    pub(crate) fn own_words(&self) -> &str {
+        self.own_bytes.and_then(|bytes| self.text.get(..bytes)).unwrap_or(&self.text)
     }
 
     /// A failure without an answer that looks as if the receiver were out.
@@ -174,7 +204,7 @@ impl Failure {
 
     /// The same in other words.
     pub(crate) fn in_words(self, text: impl Into<String>) -> Self {
-        Self { text: bounded(text.into()), ..self }
+        Self { text: bounded(text.into()), own_bytes: None, ..self }
     }
 
     /// The same, with what another one says behind it.

@@ -273,6 +273,7 @@ fn google_analytics_is_not_sent_what_google_excludes() {
             Some((missing, "params.transaction_id")),
         ),
         ("Order Completed", order(json!(products)), None),
+        ("Order Completed", order(json!([{"product_id": "", "sku": "a", "price": ""}])), None),
         (
             "Order Completed",
             order(json!(large)),

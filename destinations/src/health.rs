@@ -4,7 +4,7 @@
 //!   settings are changed, or somebody resumes it.
 //! - An outage pauses it: so many requests in a row without an answer, or with 5xx, over so long a time. While it lasts, one
 //!   delivery is tried now and then. The first answer ends it. Answers to one and the same delivery are none: that may be to
-//!   blame itself. Where nobody answers, no delivery is.
+//!   blame itself. Where nothing reaches the receiver, no delivery is.
 //!
 //! In a pause no delivery's attempts or time are used up. When an outage ends, what failed by it becomes due soon, spread
 //! over a short time, instead of at the end of waits that have grown to minutes; at most once a minute, so that a receiver
@@ -28,8 +28,8 @@ const SPREAD_EACH: Duration = Duration::from_millis(5);
 /// The longest time over which they are spread.
 const SPREAD_MAX: Duration = Duration::from_secs(10);
 
-/// The longest time for which a wish of the receiver holds all of a destination, in microseconds.
-const HOLD_MAX_MICROS: i64 = 60_000_000;
+/// The longest time for which a wish of the receiver holds all of a destination.
+pub(crate) const HOLD_MAX: Duration = Duration::from_secs(60);
 
 /// The first wait before a paused receiver is tried, in microseconds; it doubles.
 const PROBE_FIRST_MICROS: i64 = 1_000_000;
@@ -63,7 +63,7 @@ pub(crate) struct Health {
     failures: u32,
     failing_since: Option<Timestamp>,
     /// The delivery that failed first of those in a row; `None` once it can't be to blame: others have failed as well, or
-    /// nobody answered.
+    /// nothing reached the receiver.
     failing_alone: Option<u64>,
     hastened_at: Option<Timestamp>,
     held_until: Option<Timestamp>,
@@ -153,14 +153,20 @@ impl Health {
 
     /// The receiver asked not to be asked for so long.
     pub(crate) fn hold(&mut self, now: Timestamp, asked: Duration) {
-        let span = i64::try_from(asked.as_micros()).unwrap_or(i64::MAX).min(HOLD_MAX_MICROS);
+        let span = i64::try_from(asked.min(HOLD_MAX).as_micros()).unwrap_or(i64::MAX);
         let until = now.plus_micros(span);
         self.held_until = Some(self.held_until.map_or(until, |held| held.max(until)));
     }
 
-    /// A request failed as in an outage; `suspect` is the delivery that may be to blame for it, one of those that it carried;
+    /// A request failed as in an outage; `suspect` is the delivery that may be to blame for it, one of those that it carried,
+    /// `None` where nothing reached the receiver;
     /// `chance` is drawn evenly from 0 to 1. True if that pauses the destination: one delivery that fails by itself does not.
     pub(crate) fn failed(&mut self, suspect: Option<u64>, now: Timestamp, chance: f64) -> bool {
+        if suspect.is_none() && self.failing_alone.is_some() {
+            // What was counted so far spoke of one delivery, not of the receiver.
+            self.failures = 0;
+            self.failing_since = None;
+        }
         self.failing_alone = match self.failures {
             0 => suspect,
             _ => self.failing_alone.filter(|first| Some(*first) == suspect),
@@ -283,7 +289,8 @@ mod tests {
         assert!(health.failed(None, at(16), 0.0), "it is out, however few deliveries there are");
         let mut health = Health::new(LIMITS);
         assert!((0..9).all(|second| !health.failed(Some(7), at(second * 4), 0.0)));
-        assert!(health.failed(None, at(36), 0.0), "it is not the delivery");
+        assert!((9..13).all(|second| !health.failed(None, at(second * 4), 0.0)), "it is counted anew");
+        assert!(health.failed(None, at(52), 0.0), "it is not the delivery");
     }
 
     #[test]

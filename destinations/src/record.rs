@@ -6,6 +6,7 @@ use crate::dead_letter::DeadLetter;
 use crate::exchange::ResponseRecord;
 use crate::failure::{Failure, Reason};
 use crate::fanout::{delivery_id, is_passed_over};
+use crate::health::HOLD_MAX;
 use crate::ledger::Job;
 use crate::records::{AttemptRecord, ExchangeRecord};
 use crate::retry::{Next, micros};
@@ -80,8 +81,7 @@ impl Sending<'_> {
                     self.health.hold(now, asked);
                 }
                 if failure.outage {
-                    // Where nobody answered, what was sent can't be the cause.
-                    let suspect = failure.status.map(|_| delivery);
+                    let suspect = (!failure.unsent).then_some(delivery);
                     if self.health.failed(suspect, now, rand::random()) {
                         self.pause(PauseReason::Outage, failure.clone(), now);
                     }
@@ -211,8 +211,9 @@ impl Sending<'_> {
             }
         };
         self.remember(&job, times, Some(&failure), None, request, details);
-        // What the receiver said when to send again is not sent earlier because an outage is over.
-        let failure = Some(Failure { outage: failure.outage && after.is_none(), ..failure });
+        // What the receiver wanted later than a hold lasts is not sent earlier because an outage is over.
+        let is_wanted_later = after.is_some_and(|after| after > HOLD_MAX);
+        let failure = Some(Failure { outage: failure.outage && !is_wanted_later, ..failure });
         self.ledger.failed(job.sequence, Waiting { due, failure, ..job.waiting }, now);
     }
 
@@ -372,7 +373,7 @@ impl Sending<'_> {
         // Its words may hold personal data.
         let (reason, status) = (failure.reason.name(), failure.status);
         tracing::debug!(destination = %self.worker.key, reason, status, "attempt failed");
-        self.worker.cell.change(|status| status.last_error = Some(failure.text.clone()));
+        self.worker.cell.change(|status| status.last_error = Some(failure.own_words().to_owned()));
     }
 }
 

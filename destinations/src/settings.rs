@@ -14,6 +14,9 @@ use url::Url;
 
 /// The longest text, in bytes.
 const TEXT_BYTES_MAX: usize = 16 << 10;
+
+/// Bytes of all headers of a destination together, names included.
+const HEADERS_BYTES_MAX: usize = 32 << 10;
 /// How many headers a setting may hold.
 const HEADERS_MAX: usize = 50;
 /// Headers that belong to the connection: the sender makes them.
@@ -233,7 +236,11 @@ fn check_headers(spec: &Spec, name: &str, settings: &RawSettings) -> Result<(), 
             format!("has {} headers; the limit is {HEADERS_MAX}", headers.len()),
         ));
     }
-    let own = own_headers(spec);
+    let bytes = headers.iter().map(|(name, value)| name.len() + value.as_str().map_or(0, str::len));
+    if bytes.sum::<usize>() > HEADERS_BYTES_MAX {
+        return Err(SettingsError::new(name, "is too long: all headers together have at most 32 KB"));
+    }
+    let own = own_headers(spec, settings);
     let mut seen = BTreeSet::new();
     for (header, value) in headers {
         let refuse = |message: &str| Err(SettingsError::new(format!("{name}.{header}"), message));
@@ -257,14 +264,20 @@ fn check_headers(spec: &Spec, name: &str, settings: &RawSettings) -> Result<(), 
     Ok(())
 }
 
-/// The headers that the definition's requests have by themselves.
-fn own_headers(spec: &Spec) -> BTreeSet<&str> {
+/// The headers that the definition's requests have by themselves with these settings.
+fn own_headers<'s>(spec: &'s Spec, settings: &RawSettings) -> BTreeSet<&'s str> {
     let TransportSpec::Http(http) = &spec.transport else { return BTreeSet::new() };
     let others = [&http.batch_request, &http.test, &http.delete];
     let of_actions = spec.actions.iter().map(|action| &action.request);
     let requests = others.into_iter().chain(of_actions).flatten().chain([&http.request]);
-    let is_signature = |way: &AuthenticationSpec| matches!(way, AuthenticationSpec::StandardWebhooks { .. });
-    let signature = http.authentication.iter().any(is_signature).then_some(HEADERS_OF_SIGNATURE);
+    let is_signed = |way: &AuthenticationSpec| match way {
+        AuthenticationSpec::StandardWebhooks { secret } => given(settings, secret).is_some(),
+        AuthenticationSpec::Headers { .. }
+        | AuthenticationSpec::Header { .. }
+        | AuthenticationSpec::Basic { .. }
+        | AuthenticationSpec::Oauth2 { .. } => false,
+    };
+    let signature = http.authentication.iter().any(is_signed).then_some(HEADERS_OF_SIGNATURE);
     requests
         .flat_map(|request| request.headers.keys().map(String::as_str))
         .chain(signature.into_iter().flatten())

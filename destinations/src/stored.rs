@@ -144,7 +144,8 @@ struct Failure1 {
 impl From<Failure1> for Failure {
     fn from(old: Failure1) -> Self {
         let Failure1 { text, status, outage } = old;
-        Self { reason: status.map_or(Reason::Unknown, Reason::of_status), text, status, outage }
+        let reason = status.map_or(Reason::Unknown, Reason::of_status);
+        Self { status, outage, ..Self::new(reason, text) }
     }
 }
 

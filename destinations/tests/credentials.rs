@@ -1,6 +1,6 @@
 //! Refresh tokens of OAuth 2.0 that are given anew each time, and refused when they are used twice.
 
-use crate::harness::{Bench, webhook};
+use crate::harness::{Bench, SECOND, webhook};
 use crate::receiver::{Receiver, Reply};
 use std::sync::{Arc, Mutex};
 use tributary_destinations::DestinationConfig;
@@ -72,13 +72,22 @@ fn a_new_refresh_token_outlives_the_process_and_serves_tests_too() {
     bench.wait_delivered(1, 3);
     assert_eq!(shown(), ["first", "new-1", "new-2"]);
 
+    // So does a test with settings that are not saved; the worker goes on with what that got.
+    let mut unsaved = config("first");
+    unsaved.settings.insert("oauth_scope".to_owned(), "read".into());
+    bench.ask(bench.engine().test(unsaved)).expect("good settings").expect("it has one");
+    bench.clock.advance_micros(2 * 3_600 * SECOND);
+    bench.append_numbers(3..4);
+    bench.wait_delivered(1, 4);
+    assert_eq!(shown(), ["first", "new-1", "new-2", "new-3", "new-4"]);
+
     // What somebody sets anew is used, not what was kept of the former.
     bench.engine().apply(vec![config("set-anew")]);
-    bench.append_numbers(3..4);
+    bench.append_numbers(4..5);
     bench.wait_status(1, "a pause", |status| status.paused.is_some());
-    assert_eq!(shown(), ["first", "new-1", "new-2", "set-anew"]);
+    assert_eq!(shown(), ["first", "new-1", "new-2", "new-3", "new-4", "set-anew"]);
     let authorizations: Vec<String> =
         receiver.seen().iter().map(|seen| seen.header("authorization").to_owned()).collect();
     assert_eq!(authorizations[0], "Bearer access-1");
-    assert_eq!(authorizations.last().map(String::as_str), Some("Bearer access-3"));
+    assert_eq!(authorizations.last().map(String::as_str), Some("Bearer access-5"));
 }

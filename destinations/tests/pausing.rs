@@ -2,7 +2,6 @@
 
 use crate::harness::{Bench, SECOND, WORKSPACE, number_event, wait, webhook};
 use crate::receiver::{Receiver, Reply};
-use crate::rude::{Manner, Rude};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use tributary_destinations::PauseReason;
@@ -156,9 +155,12 @@ fn a_receiver_that_says_when_it_will_be_back_is_out_as_well() {
 
 #[test]
 fn one_delivery_alone_shows_that_nobody_is_there() {
-    let rude = Rude::start(|_| Manner::Resets);
+    // A port that nobody listens on: it was free a moment ago.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
+    drop(listener);
     let mut bench = Bench::new();
-    bench.engine().apply(vec![webhook(1, &rude.url("http"))]);
+    bench.engine().apply(vec![webhook(1, &url)]);
     bench.append(WORKSPACE, Some(1), &number_event(1));
     wait(
         "a pause",

@@ -291,20 +291,21 @@ fn classify(why: &reqwest::Error) -> Failure {
         }
         if let Some(why) = error.downcast_ref::<rustls::Error>() {
             let text = format!("the encrypted connection could not be made: {why}");
-            return Failure::outage(Reason::Tls, text);
+            return Failure::outage(Reason::Tls, text).unsent();
         }
         match beneath(error) {
             Some(inner) => error = inner,
             None => break,
         }
     }
-    if why.is_timeout() {
+    let failure = if why.is_timeout() {
         timed_out()
     } else if why.is_builder() {
         invalid(&cause(why))
     } else {
         no_connection(&cause(why))
-    }
+    };
+    if why.is_connect() { failure.unsent() } else { failure }
 }
 
 /// The cause of an error. An I/O error that wraps another one names that one's cause as its own, so that one has to be
@@ -328,12 +329,12 @@ fn cause(why: &reqwest::Error) -> String {
 fn unresolved(why: &Unresolved) -> Failure {
     match why {
         Unresolved::Refused(why) => refused(*why),
-        Unresolved::Unknown(_) => Failure::outage(Reason::Connection, why.to_string()),
+        Unresolved::Unknown(_) => Failure::outage(Reason::Connection, why.to_string()).unsent(),
     }
 }
 
 fn refused(why: RefusedAddress) -> Failure {
-    Failure::outage(Reason::AddressRefused, why.to_string())
+    Failure::outage(Reason::AddressRefused, why.to_string()).unsent()
 }
 
 fn timed_out() -> Failure {

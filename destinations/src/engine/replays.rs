@@ -12,7 +12,7 @@ use std::time::Duration;
 use tributary_model::{DestinationId, WorkspaceId};
 
 /// How long a replay waits for a destination that has just been created.
-const BEGIN_WAIT: Duration = Duration::from_secs(2);
+const BEGIN_WAIT: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Begins a replay of a destination. While that is off or paused, it waits. Progress is in [`Engine::replays`]. One that

@@ -37,7 +37,7 @@ pub(super) fn fitted<'v>(each: &EachSpec, value: Value<'v>) -> Result<Option<Val
     Ok(match value.opened() {
         Value::List(items) => {
             let mut kept = Vec::with_capacity(items.len());
-            for (at, item) in items.into_iter().enumerate() {
+            for (at, item) in items.into_iter().enumerate().filter(|(_, item)| !item.is_null()) {
                 kept.extend(kept_entry(each, item).map_err(|misfit| misfit.within(&format!("[{at}]")))?);
             }
             (!kept.is_empty()).then_some(Value::List(kept))
@@ -76,10 +76,14 @@ fn kept_entry<'v>(each: &EachSpec, value: Value<'v>) -> Result<Option<Value<'v>>
 
 fn entry<'v>(each: &EachSpec, value: Value<'v>) -> Result<Value<'v>, Misfit> {
     let Value::Object(mut members) = value.opened() else { return Err(Misfit::invalid("must be an object")) };
+    let rule_of = |name: &str| each.members.iter().find_map(|rule| Some((rule, named(rule, name)?)));
+    // Where a number belongs, a blank text is nothing.
+    members.retain(|(name, value)| {
+        let is_number = rule_of(name).is_some_and(|(rule, _)| matches!(rule.kind, MemberKind::Number));
+        !is_number || value.is_null() || has_something(value)
+    });
     for (name, value) in &mut members {
-        let name: &str = name;
-        let found = each.members.iter().find_map(|rule| Some((rule, named(rule, name)?)));
-        if let Some((rule, place)) = found
+        if let Some((rule, place)) = rule_of(name)
             && !value.is_null()
         {
             let given = std::mem::replace(value, Value::Null);

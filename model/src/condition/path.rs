@@ -95,7 +95,7 @@ impl FieldPath {
         if self.names().any(|name| name.trim() != name) {
             return Err(NotOfEvents::Blank(self.meant()));
         }
-        if self.names().any(|name| name.contains('*')) {
+        if self.names().any(|name| name == "*") {
             return Err(NotOfEvents::Wildcard(self.meant()));
         }
         if self.names().any(|name| without_index(name) != name) {
@@ -110,7 +110,7 @@ impl FieldPath {
     /// The path in an event that it is likely to stand for.
     fn meant(&self) -> String {
         let names = self.names().map(|name| without_index(name.trim()).trim());
-        let names = names.filter(|name| !name.is_empty() && *name != "$" && !name.contains('*'));
+        let names = names.filter(|name| !name.is_empty() && *name != "$" && *name != "*");
         let Ok(path) = Self::new(names) else { return "properties.total".to_owned() };
         let text = path.to_string();
         if is_head(path.head()) {
@@ -134,7 +134,9 @@ fn without_index(name: &str) -> &str {
     let Some((before, index)) = name.strip_suffix(']').and_then(|name| name.rsplit_once('[')) else {
         return name;
     };
-    let is_index = index.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'*'))
+    // `interests[]` is a name that forms give.
+    let is_index = !index.is_empty()
+        && index.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'*'))
         || index.starts_with(['"', '\'', '?']);
     if is_index { without_index(before) } else { name }
 }

@@ -19,7 +19,7 @@ pub use reader::{
 };
 pub use written::{RulesError, WrittenRules};
 
-use crate::identifier::Namespace;
+use crate::identifier::{Identifier, Namespace, NotAnIdentifier};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -133,6 +133,18 @@ impl IdentityRules {
     /// The rule of a namespace, if it is declared.
     pub fn rule(&self, namespace: &Namespace) -> Option<&NamespaceRule> {
         self.namespaces.iter().find(|rule| rule.name == *namespace)
+    }
+
+    /// A value as an identifier of the namespace, in the form that its rule gives it; of an undeclared namespace, in
+    /// the form that it has where no rules say otherwise.
+    ///
+    /// # Errors
+    /// If it has not the form of its namespace.
+    pub fn identifier(&self, namespace: &Namespace, raw: &str) -> Result<Identifier, NotAnIdentifier> {
+        match self.rule(namespace) {
+            Some(rule) => Identifier::normalized(namespace.clone(), raw, &rule.normalize),
+            None => Identifier::parse(namespace.clone(), raw),
+        }
     }
 
     /// Checks what was written and puts in every default.

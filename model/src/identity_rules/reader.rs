@@ -145,10 +145,7 @@ impl IdentifierReader {
     /// # Errors
     /// If it has not the form of its namespace.
     pub fn identifier(&self, namespace: &Namespace, raw: &str) -> Result<Identifier, NotAnIdentifier> {
-        match self.rules.rule(namespace) {
-            Some(rule) => Identifier::normalized(namespace.clone(), raw, &rule.normalize),
-            None => Identifier::parse(namespace.clone(), raw),
-        }
+        self.rules.identifier(namespace, raw)
     }
 
     /// Whether the rules block an identifier of a declared namespace.

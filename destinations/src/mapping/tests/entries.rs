@@ -23,6 +23,11 @@ fn members_of_a_list_are_what_each_has_to_be() {
             Ok(Some(r#"[{"count":2,"id":"12.","item_name":"abc","more":true,"none":null,"price":5.50}]"#)),
         ),
         (each, r#"{"name": "a"}"#, Ok(Some(r#"[{"name":"a"}]"#))),
+        (
+            each,
+            r#"[null, {"name": "a", "price": " ", "count": null}]"#,
+            Ok(Some(r#"[{"count":null,"name":"a"}]"#)),
+        ),
         (each, r#"[{"name": "a"}, {"name": " ", "price": 1}]"#, Err("the field f[1].id of send is missing")),
         (each, r#"[{"name": null}]"#, Err("each needs at least one of id, name")),
         (each, "[{}]", Err("f[0].id of send is missing")),

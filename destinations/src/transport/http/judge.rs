@@ -345,10 +345,7 @@ fn in_body(status: u16, text: String) -> Failure {
 
 /// The verdict with what the receiver says of this delivery behind it. Of what pauses the destination it is left out.
 fn in_its_words(verdict: Verdict, words: &str) -> Verdict {
-    let add = |failure: Failure| {
-        let text = format!("{}: {words}", failure.text);
-        failure.in_words(text)
-    };
+    let add = |failure: Failure| failure.told(words);
     match verdict {
         Verdict::Delivered | Verdict::Credentials(_) => verdict,
         Verdict::Retry { failure, after } => Verdict::Retry { failure: add(failure), after },

@@ -59,6 +59,8 @@ pub(super) struct Oauth {
     client: Client,
     scopes: Vec<Scope>,
     way: Way,
+    /// The refresh token of the settings.
+    given: Option<RefreshToken>,
     /// Where refresh tokens are kept, and for which credentials.
     kept: Option<(Tokens, Fingerprint)>,
     grant: Arc<Grant>,
@@ -77,14 +79,14 @@ struct State {
     /// What came of asking the last time, if it was no token.
     refused: Option<Verdict>,
     refresh_token: Option<RefreshToken>,
-    /// Whether a kept refresh token was looked for.
-    is_read: bool,
+    /// Whether the refresh token in memory is newer than the kept one, as that could not be written.
+    is_unkept: bool,
 }
 
 impl Grant {
     fn new(refresh_token: Option<&str>) -> Self {
         let refresh_token = refresh_token.map(|token| RefreshToken::new(token.to_owned()));
-        let state = State { token: None, refused: None, refresh_token, is_read: false };
+        let state = State { token: None, refused: None, refresh_token, is_unkept: false };
         Self { state: Mutex::new(state), asked: AtomicU64::new(0) }
     }
 }
@@ -142,6 +144,7 @@ impl Oauth {
             client,
             scopes: scopes.map(|scope| Scope::new(scope.to_owned())).collect(),
             way: Way { outbound: Arc::clone(&parts.outbound), timeout, now: Timestamp::MIN },
+            given: credentials.refresh_token.map(|token| RefreshToken::new(token.to_owned())),
             kept: kept.map(|tokens| (tokens, fingerprint(&of_person))),
             grant,
         })
@@ -164,13 +167,20 @@ impl Oauth {
             return Err(refused.clone());
         }
         state.token = None;
-        if !state.is_read
+        // Others with the same refresh token, such as a test with another scope, may have got a newer one.
+        if !state.is_unkept
             && let Some(kept) = self.read_kept().await
         {
-            state.is_read = true;
-            state.refresh_token = kept.map(RefreshToken::new).or(state.refresh_token.take());
+            state.refresh_token = Some(RefreshToken::new(kept));
         }
-        let fetched = self.fetch(state.refresh_token.as_ref(), at).await;
+        let mut fetched = self.fetch(state.refresh_token.as_ref(), at).await;
+        // What was kept may have run out while the one in the settings did not.
+        if matches!(fetched, Err(Verdict::Credentials(_)))
+            && let (Some(given), Some(used)) = (&self.given, &state.refresh_token)
+            && given.secret() != used.secret()
+        {
+            fetched = self.fetch(Some(given), at).await;
+        }
         let number = self.grant.asked.fetch_add(1, Ordering::SeqCst);
         let fetched = fetched.and_then(|answer| {
             let token = read(&answer, number, at)?;
@@ -180,7 +190,7 @@ impl Oauth {
             Ok((token, refresh_token)) => {
                 if let Some(new) = refresh_token {
                     if state.refresh_token.as_ref().is_none_or(|old| old.secret() != new.secret()) {
-                        self.keep(&new).await;
+                        state.is_unkept = !self.keep(&new).await;
                     }
                     state.refresh_token = Some(new);
                 }
@@ -203,31 +213,38 @@ impl Oauth {
         }
     }
 
-    /// The refresh token that was kept when there was a new one; the outer `None` if that can't be told now.
-    async fn read_kept(&self) -> Option<Option<String>> {
-        let Some((tokens, fingerprint)) = self.kept.clone() else { return Some(None) };
+    /// The refresh token that was kept when there was a new one.
+    async fn read_kept(&self) -> Option<String> {
+        let (tokens, fingerprint) = self.kept.clone()?;
         match tokio::task::spawn_blocking(move || tokens.kept(fingerprint)).await {
-            Ok(Ok(kept)) => Some(kept),
+            Ok(Ok(kept)) => kept,
             Ok(Err(why)) => {
                 let error = &why as &dyn Error;
-                tracing::error!(error, "a kept refresh token can't be read: the one in the settings is used");
+                tracing::error!(
+                    error,
+                    "a kept refresh token can't be read: the last one that is known is used"
+                );
                 None
             }
             Err(_) => None,
         }
     }
 
-    /// Keeps a new refresh token. Where that fails it is used nevertheless: the old one may do no longer.
-    async fn keep(&self, token: &RefreshToken) {
-        let Some((tokens, fingerprint)) = self.kept.clone() else { return };
+    /// Keeps a new refresh token. Where that fails it is used nevertheless: the old one may do no longer. False then.
+    async fn keep(&self, token: &RefreshToken) -> bool {
+        let Some((tokens, fingerprint)) = self.kept.clone() else { return false };
         let token = token.secret().clone();
-        let kept = tokio::task::spawn_blocking(move || tokens.keep(fingerprint, &token)).await;
-        if let Ok(Err(why)) = kept {
-            let error = &why as &dyn Error;
-            tracing::error!(
-                error,
-                "a new refresh token can't be kept: a restart begins with one that may do no longer"
-            );
+        match tokio::task::spawn_blocking(move || tokens.keep(fingerprint, &token)).await {
+            Ok(Ok(())) => true,
+            Ok(Err(why)) => {
+                let error = &why as &dyn Error;
+                tracing::error!(
+                    error,
+                    "a new refresh token can't be kept: a restart begins with one that may do no longer"
+                );
+                false
+            }
+            Err(_) => false,
         }
     }
 
@@ -319,7 +336,7 @@ fn of_status(response: &InboundResponse) -> Verdict {
 
 /// The token endpoint is out, or does not do what it is there for.
 fn trouble(text: impl Into<String>, after: Option<Duration>) -> Verdict {
-    Verdict::Retry { failure: Failure::outage(Reason::TokenEndpoint, text), after }
+    Verdict::Retry { failure: Failure::outage(Reason::TokenEndpoint, text).unsent(), after }
 }
 
 fn unreadable() -> Verdict {

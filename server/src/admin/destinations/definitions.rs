@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 use tributary_destinations::definition::{
-    ActionSpec, BatchAmong, FieldKind, FieldSpec, Hashing, OrderSpec, Required, SettingKind, SettingSpec,
-    Spec, Taken, TooLong, TransportSpec,
+    ActionSpec, BatchAmong, EachSpec, Escaping, FieldKind, FieldSpec, Hashing, MemberKind, MemberSpec,
+    OrderSpec, Required, SettingKind, SettingSpec, Spec, Taken, TooLong, TransportSpec, Unfit,
 };
 use utoipa::ToSchema;
 
@@ -133,6 +133,34 @@ pub struct FieldView {
     pub choices: Vec<String>,
     /// Texts that the vendor refuses, or that begin so where they end with `*`.
     pub reserved: Vec<String>,
+    /// How templates write what they put into it: `html_entities`, or as it is.
+    pub escape: Option<&'static str>,
+    /// Of an object or a list, what each of its members has to be.
+    pub each: Option<EachView>,
+}
+
+/// What each member of an object or a list has to be: an object.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EachView {
+    /// Its own members.
+    pub members: Vec<EachMemberView>,
+    /// Groups of names of which at least one has to be there.
+    pub any_of: Vec<Vec<String>>,
+    /// What becomes of one that is not so: `refuse` (the delivery) or `leave_out`.
+    pub unfit: &'static str,
+}
+
+/// Members of what lies in an object or a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EachMemberView {
+    /// Their names, or what these begin with where they end with `*`.
+    pub names: Vec<String>,
+    /// `text`, `number` or `scalar`.
+    pub kind: &'static str,
+    /// The longest text, in characters.
+    pub characters_max: Option<usize>,
+    /// What becomes of a longer one: `refuse` or `cut`.
+    pub too_long: &'static str,
 }
 
 /// How deliveries share requests.
@@ -163,6 +191,8 @@ pub struct LimitsView {
     pub concurrency: Option<usize>,
     /// How long a request may take, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// How many bytes the payload of a delivery may have.
+    pub payload_bytes: Option<usize>,
     /// What the vendor documents, in words.
     pub documented: Vec<String>,
 }
@@ -207,6 +237,7 @@ impl DefinitionView {
                 requests_per_second_setting: limits.requests_per_second_setting.clone(),
                 concurrency: limits.concurrency,
                 timeout_ms: limits.timeout_ms,
+                payload_bytes: limits.payload_bytes,
                 documented: limits.documented.clone(),
             },
             abilities: AbilitiesView::of(spec),
@@ -292,10 +323,7 @@ impl FieldView {
             default: field.default.clone(),
             hash: field.hash.map(hash_name),
             characters_max: field.characters_max,
-            too_long: match field.too_long {
-                TooLong::Refuse => "refuse",
-                TooLong::Cut => "cut",
-            },
+            too_long: too_long_name(field.too_long),
             pattern: field.pattern.clone(),
             minimum: field.minimum,
             maximum: field.maximum,
@@ -304,7 +332,41 @@ impl FieldView {
             member_characters_max: field.member_characters_max,
             choices: field.choices.clone(),
             reserved: field.reserved.clone(),
+            escape: field.escape.map(|escape| match escape {
+                Escaping::HtmlEntities => "html_entities",
+            }),
+            each: field.each.as_ref().map(EachView::of),
         }
+    }
+}
+
+impl EachView {
+    fn of(each: &EachSpec) -> Self {
+        let member = |member: &MemberSpec| EachMemberView {
+            names: member.names.clone(),
+            kind: match member.kind {
+                MemberKind::Text => "text",
+                MemberKind::Number => "number",
+                MemberKind::Scalar => "scalar",
+            },
+            characters_max: member.characters_max,
+            too_long: too_long_name(member.too_long),
+        };
+        Self {
+            members: each.members.iter().map(member).collect(),
+            any_of: each.any_of.clone(),
+            unfit: match each.unfit {
+                Unfit::Refuse => "refuse",
+                Unfit::LeaveOut => "leave_out",
+            },
+        }
+    }
+}
+
+const fn too_long_name(too_long: TooLong) -> &'static str {
+    match too_long {
+        TooLong::Refuse => "refuse",
+        TooLong::Cut => "cut",
     }
 }
 

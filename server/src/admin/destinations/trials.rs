@@ -11,8 +11,9 @@ use tributary_destinations::engine::{PreviewOf, PreviewOrder, PreviewProfile};
 use tributary_destinations::{DestinationConfig, Person, preview_identifiers};
 use tributary_ingest::{IngestLimits, as_stored};
 use tributary_model::activation::Carried;
+use tributary_model::identity_rules::IdentityRules;
 use tributary_model::workspace::Destination;
-use tributary_model::{DestinationId, Identifier, MessageId, Namespace, ProfileId, Timestamp, Workspace};
+use tributary_model::{DestinationId, MessageId, Namespace, ProfileId, Timestamp, Workspace};
 use utoipa::ToSchema;
 
 use super::bodies::{ConsentBody, ConsentPatch, DestinationNew, FilterPut, MappingPut, given};
@@ -157,16 +158,16 @@ pub struct PersonDelete {
 }
 
 impl PersonDelete {
-    /// Who is meant: identifiers in the form of their namespaces, each once.
+    /// Who is meant: identifiers in the form that these rules give them, each once.
     ///
     /// # Errors
     /// If there is no identifier, or a value can't be one.
-    pub(in crate::admin) fn person(self) -> Result<Person, Refusal> {
+    pub(in crate::admin) fn person(self, rules: &IdentityRules) -> Result<Person, Refusal> {
         let mut person = Person::new();
         for (name, values) in self.identifiers {
             let namespace = Namespace::new(&name);
             let normal = |value: &String| {
-                Identifier::parse(namespace.clone(), value).map(|identifier| identifier.value().to_owned())
+                rules.identifier(&namespace, value).map(|identifier| identifier.value().to_owned())
             };
             let values = values.iter().map(normal).collect::<Result<BTreeSet<_>, _>>();
             let values =

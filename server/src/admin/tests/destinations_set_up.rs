@@ -365,5 +365,12 @@ async fn the_catalog_is_shown_as_data() {
     assert_eq!((&url["name"], &url["kind"], &url["required"]), (&json!("url"), &json!("url"), &json!(true)));
     let event = &webhook["actions"][0]["fields"][0];
     assert_eq!((&event["required"], &event["default"]), (&json!("always"), &json!({"@path": "$"})));
+    let analytics = server.get("/definitions/google_analytics_4").await.expect(200).body;
+    assert_eq!(analytics["limits"]["payload_bytes"], 129_000);
+    let actions = analytics["actions"].as_array().expect("actions");
+    let purchase = actions.iter().find(|action| action["name"] == "purchase").expect("it has that");
+    let fields = purchase["fields"].as_array().expect("fields");
+    let items = fields.iter().find(|field| field["name"] == "params.items").expect("it has items");
+    assert_eq!(items["each"]["any_of"], json!([["item_id", "item_name"]]));
     server.get("/definitions/fax").await.expect(404);
 }

@@ -77,7 +77,7 @@ fn a_person_is_named_by_identifiers_in_their_form() {
     for (identifiers, want) in cases {
         let body = format!(r#"{{"identifiers": {identifiers}}}"#);
         let body: PersonDelete = serde_json::from_str(&body).expect("a body");
-        let person = body.person();
+        let person = body.person(&IdentityRules::default());
         let told = person.as_ref().map(|person| serde_json::to_string(person).expect("texts"));
         let place = |refusal: &Refusal| refusal.fault.as_ref().map(|fault| fault.place.clone());
         assert_eq!(

@@ -7,7 +7,7 @@ use tributary_destinations::DestinationConfig;
 use tributary_destinations::engine::CallReport;
 use tributary_model::workspace::Scope;
 
-use super::{WHAT, find};
+use super::{WHAT, find, no_parameters};
 use crate::admin::auth::Caller;
 use crate::admin::destinations::reports::{CallView, PreviewView};
 use crate::admin::destinations::trials::{
@@ -27,6 +27,7 @@ use crate::workspaces::Refusal;
     params(("id" = String, Path, description = "Its id", example = "dst_3")),
     responses((status = 200, description = "What would become of the event, or became of it", body = PreviewView)))]
 pub(in crate::admin) async fn preview(admin: Data<Admin>, http: HttpRequest, payload: Payload) -> Answer {
+    no_parameters(&http)?;
     let caller = caller(&admin, &http, Scope::AdminRead)?;
     let destination = find(&caller.workspace, request::id(&http, WHAT)?)?.clone();
     let (subject, parts) = body::<DestinationPreviewNew>(&admin, payload).await?.parts();
@@ -44,6 +45,7 @@ pub(in crate::admin) async fn preview_unsaved(
     http: HttpRequest,
     payload: Payload,
 ) -> Answer {
+    no_parameters(&http)?;
     let caller = caller(&admin, &http, Scope::AdminRead)?;
     let (subject, new) = body::<DestinationPreviewUnsaved>(&admin, payload).await?.parts();
     let (editor, workspace) = (admin.editor.clone(), caller.workspace.clone());
@@ -57,6 +59,7 @@ pub(in crate::admin) async fn preview_unsaved(
     params(("id" = String, Path, description = "Its id", example = "dst_3")),
     responses((status = 200, description = "What came of the call", body = CallView)))]
 pub(in crate::admin) async fn test(admin: Data<Admin>, http: HttpRequest, payload: Payload) -> Answer {
+    no_parameters(&http)?;
     let caller = caller(&admin, &http, Scope::AdminWrite)?;
     let destination = find(&caller.workspace, request::id(&http, WHAT)?)?.clone();
     let TestNew { settings } = body(&admin, payload).await?;
@@ -73,6 +76,7 @@ pub(in crate::admin) async fn test_unsaved(
     http: HttpRequest,
     payload: Payload,
 ) -> Answer {
+    no_parameters(&http)?;
     let caller = caller(&admin, &http, Scope::AdminWrite)?;
     let new = body::<TestUnsaved>(&admin, payload).await?.destination();
     let (editor, workspace) = (admin.editor.clone(), caller.workspace.clone());
@@ -92,9 +96,10 @@ pub(in crate::admin) async fn delete_person(
     http: HttpRequest,
     payload: Payload,
 ) -> Answer {
+    no_parameters(&http)?;
     let caller = caller(&admin, &http, Scope::AdminWrite)?;
     let destination = find(&caller.workspace, request::id(&http, WHAT)?)?.clone();
-    let person = body::<PersonDelete>(&admin, payload).await?.person()?;
+    let person = body::<PersonDelete>(&admin, payload).await?.person(&caller.workspace.identity)?;
     let (editor, workspace, id) = (admin.editor.clone(), caller.workspace.clone(), destination.id);
     let config = blocking(move || editor.called(&workspace, &destination, None)).await?;
     let definition = config.definition.clone();
