@@ -95,7 +95,7 @@ impl FieldPath {
         if self.names().any(|name| name.trim() != name) {
             return Err(NotOfEvents::Blank(self.meant()));
         }
-        if self.names().any(|name| name == "*") {
+        if self.names().any(|name| name.contains('*')) {
             return Err(NotOfEvents::Wildcard(self.meant()));
         }
         if self.names().any(|name| without_index(name) != name) {
@@ -110,7 +110,7 @@ impl FieldPath {
     /// The path in an event that it is likely to stand for.
     fn meant(&self) -> String {
         let names = self.names().map(|name| without_index(name.trim()).trim());
-        let names = names.filter(|name| !name.is_empty() && *name != "$" && *name != "*");
+        let names = names.filter(|name| !name.is_empty() && *name != "$" && !name.contains('*'));
         let Ok(path) = Self::new(names) else { return "properties.total".to_owned() };
         let text = path.to_string();
         if is_head(path.head()) {
@@ -240,6 +240,7 @@ mod tests {
             "properties.first name",
             "properties.user[email]",
             "properties.price [EUR]",
+            "properties.interests[]",
             r"properties.a\.b.c\\d",
         ];
         for text in good {
@@ -261,7 +262,7 @@ mod tests {
             ("*", "`*`", "write properties.total"),
             ("properties.card*", "`*`", "write properties for all"),
             ("properties.y[0]", "an index", "write properties.y"),
-            ("properties.y[].z[1][-1]", "an index", "write properties.y.z"),
+            ("properties.y[2].z[1][-1]", "an index", "write properties.y.z"),
             ("properties['card']", "an index", "write properties"),
         ];
         for (text, part, hint) in bad {
