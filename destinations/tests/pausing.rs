@@ -20,6 +20,19 @@ fn receiver(status: u16) -> (Receiver, Arc<AtomicU16>) {
     (Receiver::start(move |_| Reply::status(now.load(Ordering::SeqCst))), status)
 }
 
+/// Lets time pass, a step at each look, until the receiver is taken for out.
+fn wait_outage(bench: &Bench, step: i64) {
+    wait(
+        "a pause",
+        || {
+            bench.clock.advance_micros(step);
+            bench.status(1).paused.is_some()
+        },
+        || format!("{:?}", bench.status(1)),
+    );
+    wait_paused(bench, PauseReason::Outage);
+}
+
 fn wait_paused(bench: &Bench, reason: PauseReason) {
     bench.wait_status(1, "a pause", |status| {
         status.under_way == 0 && status.paused.as_ref().is_some_and(|paused| paused.reason == reason)
@@ -82,15 +95,7 @@ fn an_outage_pauses_and_ends_by_itself() {
     let mut bench = Bench::new();
     bench.engine().apply(vec![webhook(1, &receiver.url)]);
     bench.append_numbers(0..30);
-    wait(
-        "a pause",
-        || {
-            bench.clock.advance_micros(SECOND);
-            bench.status(1).paused.is_some()
-        },
-        || format!("{:?}", bench.status(1)),
-    );
-    wait_paused(&bench, PauseReason::Outage);
+    wait_outage(&bench, SECOND);
     let paused = bench.status(1).paused.expect("it is paused");
     assert!(paused.probes_at.is_some_and(|at| at > bench.clock.now()));
     bench.stop();
@@ -162,15 +167,7 @@ fn one_delivery_alone_shows_that_nobody_is_there() {
     let mut bench = Bench::new();
     bench.engine().apply(vec![webhook(1, &url)]);
     bench.append(WORKSPACE, Some(1), &number_event(1));
-    wait(
-        "a pause",
-        || {
-            bench.clock.advance_micros(60 * SECOND);
-            bench.status(1).paused.is_some()
-        },
-        || format!("{:?}", bench.status(1)),
-    );
-    wait_paused(&bench, PauseReason::Outage);
+    wait_outage(&bench, 60 * SECOND);
 }
 
 #[test]
@@ -187,15 +184,7 @@ fn without_a_token_everything_waits() {
     let mut bench = Bench::new();
     bench.engine().apply(vec![config]);
     bench.append_numbers(0..30);
-    wait(
-        "a pause",
-        || {
-            bench.clock.advance_micros(SECOND);
-            bench.status(1).paused.is_some()
-        },
-        || format!("{:?}", bench.status(1)),
-    );
-    wait_paused(&bench, PauseReason::Outage);
+    wait_outage(&bench, SECOND);
     let failure = bench.status(1).paused.expect("it is paused").failure;
     assert_eq!((failure.reason, failure.status), (Reason::TokenEndpoint, None), "{failure:?}");
     assert!(taking.seen().is_empty() && bench.dead_letters(1).is_empty());
