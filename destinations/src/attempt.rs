@@ -108,6 +108,16 @@ pub(crate) enum AttemptResult {
     LeftOut(Outcome),
 }
 
+impl AttemptResult {
+    /// Whether the delivery has ended by it.
+    pub(crate) const fn is_end(&self) -> bool {
+        match self {
+            Self::Delivered | Self::Rejected(_) | Self::Expired | Self::LeftOut(_) => true,
+            Self::Failed { .. } | Self::Credentials { .. } | Self::NotTried => false,
+        }
+    }
+}
+
 /// A delivery on its way.
 struct OnTheWay {
     job: Job,
@@ -151,7 +161,8 @@ pub(crate) async fn attempt(means: Means, jobs: Vec<Job>, probe: bool) -> Flight
 
 /// What the mappings make of a delivery, or how it has ended before there was a request.
 async fn mapped_of(means: &Means, job: &mut Job) -> Result<Arc<Mapped>, AttemptResult> {
-    if let Some(mapped) = &job.mapped {
+    let (plan, now) = (&means.configured.plan, means.clock.now());
+    if let Some(mapped) = job.mapped.as_ref().filter(|mapped| !plan.is_outdated(&mapped.payloads, now)) {
         return Ok(Arc::clone(mapped));
     }
     let activation = match activation_of(means, job).await {
@@ -161,16 +172,17 @@ async fn mapped_of(means: &Means, job: &mut Job) -> Result<Arc<Mapped>, AttemptR
             return Err(not_now(&job.waiting, Failure::new(Reason::UnreadableEvent, why.to_string())));
         }
     };
-    let mapped = match means.configured.plan.plan(means.key, &activation) {
-        Planned::LeftOut { outcome, .. } => return Err(AttemptResult::LeftOut(outcome)),
-        Planned::Dead(failure) => return Err(AttemptResult::Rejected(failure)),
-        Planned::Payloads { payloads, refused } => {
-            Mapped { payloads, refused: Failure::of_mappings(&refused) }
+    match plan.plan(means.key, &activation, now) {
+        Planned::LeftOut { outcome, .. } => Err(AttemptResult::LeftOut(outcome)),
+        Planned::Dead(failure) => Err(AttemptResult::Rejected(failure)),
+        Planned::Payloads { mut payloads, mut refused } => {
+            // A mapping that is done with it is not asked again: what was taken may be too old by now.
+            let is_open = |mapping: u32| !job.waiting.done.contains(&mapping);
+            payloads.retain(|payload| is_open(payload.mapping));
+            refused.retain(|(mapping, _)| is_open(*mapping));
+            Ok(Arc::new(Mapped { payloads, refused: Failure::of_mappings(&refused) }))
         }
-    };
-    let done = &job.waiting.done;
-    let payloads = mapped.payloads.into_iter().filter(|payload| !done.contains(&payload.mapping));
-    Ok(Arc::new(Mapped { payloads: payloads.collect(), ..mapped }))
+    }
 }
 
 async fn activation_of(means: &Means, job: &mut Job) -> Result<Arc<Activation>, UnreadableActivation> {

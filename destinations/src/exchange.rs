@@ -61,7 +61,8 @@ pub struct RequestRecord {
     pub target: String,
     /// Headers, or parameters, by name; secrets masked.
     pub headers: Vec<(String, String)>,
-    /// The beginning of the body as text, at most so many bytes as asked for; secrets masked.
+    /// The beginning of the body as text, at most so many bytes as asked for; secrets masked. Where that is not all, it ends
+    /// with a mark that says so, such as `… (cut: the whole has 70000 bytes)`.
     pub body: String,
     /// The whole body's bytes.
     pub body_bytes: u64,
@@ -78,7 +79,8 @@ impl fmt::Debug for RequestRecord {
 pub struct ResponseRecord {
     /// The HTTP status, if it was HTTP.
     pub status: Option<u16>,
-    /// The beginning of the body as text; secrets masked. Of a database, what it said.
+    /// The beginning of the body as text; secrets masked. Of a database, what it said. Where that is not all, it ends with a
+    /// mark as a request's body does; `65536 bytes or more` stands in it where no more was read.
     pub body: String,
 }
 

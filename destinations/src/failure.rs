@@ -55,6 +55,8 @@ pub enum Reason {
     Unknown,
     /// The token endpoint of OAuth 2.0 gave no token, without refusing the credentials.
     TokenEndpoint,
+    /// The event happened longer ago than the vendor takes events.
+    TooOld,
 }
 
 /// How long the words of a failure are at most, in characters: they are kept with every attempt that it is about.
@@ -62,7 +64,7 @@ const TEXT_CHARACTERS_MAX: usize = 500;
 
 impl Reason {
     /// Every reason, in order.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Timeout,
         Self::Connection,
         Self::Tls,
@@ -87,6 +89,7 @@ impl Reason {
         Self::PermissionDenied,
         Self::Unknown,
         Self::TokenEndpoint,
+        Self::TooOld,
     ];
 
     /// The stable name.
@@ -116,6 +119,7 @@ impl Reason {
             Self::PermissionDenied => "permission_denied",
             Self::Unknown => "unknown",
             Self::TokenEndpoint => "token_endpoint",
+            Self::TooOld => "too_old",
         }
     }
 

@@ -128,14 +128,20 @@ fn activation(given: &Given, at: Timestamp, event: Bytes) -> Activation {
 /// Why a track call is not sent to a destination with these mappings.
 fn refusals(definition: &str, settings: &Value, mappings: &Value, event: &Value) -> Vec<Failure> {
     let given = json!({ "settings": settings, "mappings": mappings, "at_seconds": 1_795_168_801 });
+    refusals_of(definition, given, event)
+}
+
+/// Why an event is not sent to a destination in these circumstances.
+fn refusals_of(definition: &str, given: Value, event: &Value) -> Vec<Failure> {
     let given: Given = serde_json::from_value(given).expect("what a case is given");
     let event = Bytes::from(event.to_string());
-    let activation = activation(&given, Timestamp::from_millis(given.at_seconds * 1000), event);
+    let at = Timestamp::from_millis(given.at_seconds * 1000);
+    let activation = activation(&given, at, event);
     let mut config = config(definition, given.settings);
     config.mappings = given.mappings;
     let spec = find(definition).expect("it is in the catalog");
     let plan = Plan::compile(spec, &config).unwrap_or_else(|why| panic!("{definition}: {why}"));
-    match plan.plan(config.key(), &activation) {
+    match plan.plan(config.key(), &activation, at) {
         Planned::Payloads { refused, .. } => refused.into_iter().map(|(_, failure)| failure).collect(),
         left_out @ (Planned::LeftOut { .. } | Planned::Dead(_)) => panic!("{definition}: {left_out:?}"),
     }
@@ -156,7 +162,7 @@ fn plan(spec: &Spec, name: &str) -> Case {
     let outbound = Arc::new(Outbound::new(Addresses::Any, limits.connect_timeout).expect("clients"));
     let ways = Ways { outbound, tokens: None };
     let configured = Configured::new(&config, &limits, &ways).unwrap_or_else(|why| panic!("{place}: {why}"));
-    let mut payloads = match configured.plan.plan(config.key(), &activation) {
+    let mut payloads = match configured.plan.plan(config.key(), &activation, at) {
         Planned::Payloads { payloads, refused } => {
             assert!(refused.is_empty(), "{place}: {refused:?}");
             payloads
@@ -292,6 +298,55 @@ fn google_analytics_is_not_sent_what_google_excludes() {
                 assert!(failure.text.contains(text), "{name}: {}", failure.text);
             }
             (refused, want) => panic!("{name}: {refused:?}, not {want:?}"),
+        }
+    }
+}
+
+#[test]
+fn google_analytics_is_not_sent_what_google_would_count_at_another_time() {
+    let mapped = |time: Value| {
+        let fields = json!({ "timestamp_micros": time });
+        json!([{"id": 1, "name": "m", "action": "custom_event", "enabled": true, "fields": fields}])
+    };
+    // It is 2026-11-20T10:00:01Z.
+    let cases = [
+        ("event", Value::Null, "2026-11-17T10:00:01.000Z", None),
+        ("event", Value::Null, "2026-11-17T10:00:00.999Z", Some("more than 72 hours old")),
+        ("event", Value::Null, "2026-10-20T10:00:00.000Z", Some("more than 744 hours old")),
+        ("event", Value::Null, "2026-11-21T10:00:00.000Z", None),
+        ("event", Value::Null, "", None),
+        ("audience_entered", Value::Null, "2026-11-17T11:00:00.000Z", None),
+        ("audience_entered", Value::Null, "2026-11-17T09:00:00.000Z", Some("more than 73 hours old")),
+        (
+            "event",
+            mapped(json!({"@path": "$.sentAt"})),
+            "2026-11-20T10:00:00.000Z",
+            Some("more than 264 hours old"),
+        ),
+        ("event", mapped(json!({"@path": "$.delivery.received_at"})), "2026-10-20T10:00:00.000Z", None),
+        ("event", mapped(Value::Null), "2026-10-20T10:00:00.000Z", None),
+    ];
+    for (kind, mappings, timestamp, want) in cases {
+        let given = json!({
+            "settings": {"measurement_id": "G-AB12CD34EF", "api_secret": "s"}, "mappings": mappings, "kind": kind,
+            "at_seconds": 1_795_168_801,
+        });
+        let mut event = json!({
+            "type": "track", "event": "Song Played", "anonymousId": "a", "sentAt": "2026-11-09T10:00:00.000Z",
+            "receivedAt": "2026-11-20T10:00:00.000Z", "properties": {"audience_key": "fans"},
+        });
+        if !timestamp.is_empty() {
+            event["timestamp"] = timestamp.into();
+        }
+        let refused = refusals_of("google_analytics_4", given, &event);
+        let place = format!("{kind} {mappings} {timestamp}");
+        match (refused.as_slice(), want) {
+            ([], None) => {}
+            ([failure], Some(age)) => {
+                assert_eq!(failure.reason, Reason::TooOld, "{place}: {}", failure.text);
+                assert!(failure.text.contains(age), "{place}: {}", failure.text);
+            }
+            (refused, want) => panic!("{place}: {refused:?}, not {want:?}"),
         }
     }
 }

@@ -151,6 +151,14 @@ impl Health {
         }
     }
 
+    /// A probe ended without a request, and for good: another delivery may be tried at once.
+    pub(crate) fn probe_another(&mut self, now: Timestamp) {
+        if let Some(probing) = &mut self.probing {
+            probing.under_way = false;
+            probing.next = now;
+        }
+    }
+
     /// The receiver asked not to be asked for so long.
     pub(crate) fn hold(&mut self, now: Timestamp, asked: Duration) {
         let span = i64::try_from(asked.min(HOLD_MAX).as_micros()).unwrap_or(i64::MAX);

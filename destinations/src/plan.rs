@@ -1,9 +1,10 @@
 //! What becomes of activations: everything pure about a configured destination.
 //!
 //! An activation passes gates in this order: what the settings choose to send, consent, the event's `integrations`, filters,
-//! triggers. What passes is mapped, once by each mapping that takes it. All of it depends on nothing but the configuration
-//! and the activation, so deliveries, previews and replays come to the same.
+//! triggers. What passes is mapped, once by each mapping that takes it. All of it depends on nothing but the configuration,
+//! the activation and, where the vendor takes no old events, the time, so deliveries, previews and replays come to the same.
 
+mod age;
 mod condition;
 mod mapped;
 mod profile;
@@ -23,12 +24,13 @@ use crate::filters::{Acted, CompiledFilter, FILTERS_MAX};
 use crate::integrations::leaves_out;
 use crate::selection::Selection;
 use crate::settings::check_settings;
+use age::AgeLimit;
 use mapped::CompiledMapping;
 use tributary_model::consent::{CATEGORIES_MAX, CATEGORY_BYTES_MAX};
 use tributary_model::json::Members;
 use tributary_model::outcome::Outcome;
 use tributary_model::workspace::{ConsentRule, DestinationNeeds};
-use tributary_model::{Activation, ActivationKind, EventKind, EventView};
+use tributary_model::{Activation, ActivationKind, EventKind, EventView, Timestamp};
 
 /// What a destination is sent, and what becomes of it.
 pub(crate) struct Plan {
@@ -38,6 +40,7 @@ pub(crate) struct Plan {
     names: [String; 4],
     filters: Vec<CompiledFilter>,
     mappings: Vec<CompiledMapping>,
+    age: Option<AgeLimit>,
     needs: DestinationNeeds,
 }
 
@@ -89,6 +92,7 @@ impl Plan {
             needs: needs_of(&filters, &mappings),
             filters,
             mappings,
+            age: AgeLimit::of(spec),
         })
     }
 
@@ -106,12 +110,18 @@ impl Plan {
         self.needs.clone()
     }
 
-    /// What becomes of an activation of the destination's workspace.
-    pub(crate) fn plan(&self, key: Key, activation: &Activation) -> Planned {
-        self.passed(key, activation).unwrap_or_else(|end| end)
+    /// What becomes of an activation of the destination's workspace that is attempted at that time.
+    pub(crate) fn plan(&self, key: Key, activation: &Activation, at: Timestamp) -> Planned {
+        self.passed(key, activation, at).unwrap_or_else(|end| end)
     }
 
-    fn passed(&self, key: Key, activation: &Activation) -> Passed<Planned> {
+    /// Whether one of these payloads has waited until the vendor no longer takes it: then they are planned again.
+    pub(crate) fn is_outdated(&self, payloads: &[Payload], at: Timestamp) -> bool {
+        let Some(age) = &self.age else { return false };
+        payloads.iter().any(|payload| age.check(&payload.body, at).is_err())
+    }
+
+    fn passed(&self, key: Key, activation: &Activation, at: Timestamp) -> Passed<Planned> {
         let header = &activation.header;
         if !self.selection.takes(header.kind) {
             let by = format!("settings: {} is not sent", header.kind.name());
@@ -124,8 +134,8 @@ impl Plan {
         let profile = ProfileText::of(header, &self.needs);
         let subject = Subject { header, event: &event, profile: &profile };
         match self.filter(0, &subject, text)? {
-            None => self.mapped(key, &subject, text),
-            Some((next, text)) => self.filter_edited(key, activation, next, text),
+            None => self.mapped(key, &subject, text, at),
+            Some((next, text)) => self.filter_edited(key, activation, next, text, at),
         }
     }
 
@@ -169,6 +179,7 @@ impl Plan {
         activation: &Activation,
         mut next: usize,
         mut text: String,
+        at: Timestamp,
     ) -> Passed<Planned> {
         let header = &activation.header;
         let profile = ProfileText::of(header, &self.needs);
@@ -177,7 +188,7 @@ impl Plan {
                 let event = read(header.event_kind, &text)?;
                 let subject = Subject { header, event: &event, profile: &profile };
                 match self.filter(next, &subject, &text)? {
-                    None => return self.mapped(key, &subject, &text),
+                    None => return self.mapped(key, &subject, &text, at),
                     Some(edited) => edited,
                 }
             };
@@ -185,7 +196,7 @@ impl Plan {
         }
     }
 
-    fn mapped(&self, key: Key, subject: &Subject<'_>, text: &str) -> Passed<Planned> {
+    fn mapped(&self, key: Key, subject: &Subject<'_>, text: &str, at: Timestamp) -> Passed<Planned> {
         let header = subject.header;
         let (mut payloads, mut refused) = (Vec::new(), Vec::new());
         let mut delivery = None;
@@ -196,7 +207,7 @@ impl Plan {
                     let id = delivery.get_or_insert_with(|| {
                         delivery_id(key, header.position, header.ordinal, &header.message_id)
                     });
-                    mapping.payload(header, id, text, subject.profile)
+                    mapping.payload(header, id, text, subject.profile, (self.age.as_ref(), at))
                 }
                 Err(failure) => Err(failure),
             };

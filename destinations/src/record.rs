@@ -2,6 +2,7 @@
 
 use crate::attempt::{Attempt, AttemptResult, Flight, Sent};
 use crate::configured::Configured;
+use crate::connect::shortened;
 use crate::dead_letter::DeadLetter;
 use crate::exchange::ResponseRecord;
 use crate::failure::{Failure, Reason};
@@ -26,6 +27,8 @@ const RESPONSE_BYTES_MAX: usize = 2048;
 struct Details<'a> {
     flight: &'a [Sent],
     configured: Configured,
+    /// When the flight began.
+    began: Instant,
     /// Drawn evenly from 0 to 1, once for all of the flight.
     chance: f64,
     made: Vec<Option<(u64, ExchangeRecord)>>,
@@ -38,7 +41,7 @@ impl Sending<'_> {
         self.judge(&attempts, began, probe);
         let made = requests.iter().map(|_| None).collect();
         // What failed together comes back together, so that it can share a request again.
-        let mut details = Details { flight: &requests, configured, made, chance: rand::random() };
+        let mut details = Details { flight: &requests, configured, began, made, chance: rand::random() };
         for attempt in attempts {
             self.enter(attempt, &mut details);
         }
@@ -95,6 +98,10 @@ impl Sending<'_> {
                 self.concurrency.went_well();
                 self.answered(now);
             }
+            // Nothing was asked of the receiver, and none of them is a probe again.
+            None if probe && attempts.iter().all(|attempt| attempt.result.is_end()) => {
+                self.health.probe_another(now);
+            }
             None if probe => self.health.probe_again(now),
             None => {}
         }
@@ -138,7 +145,9 @@ impl Sending<'_> {
                 self.note(&failure);
                 self.count_failed(&job, failure.reason, ended);
                 self.remember(&job, times, Some(&failure), None, request, details);
-                self.pause(PauseReason::Credentials, failure.clone(), ended);
+                if self.speaks_of_now(details) {
+                    self.pause(PauseReason::Credentials, failure.clone(), ended);
+                }
                 let attempts = job.waiting.attempts.saturating_sub(1);
                 let due = Timestamp::MIN;
                 let failure = Some(failure);
@@ -275,8 +284,9 @@ impl Sending<'_> {
 
     /// Remembers that a delivery could not be made into a request.
     pub(crate) fn remember_refusal(&mut self, job: &Job, failure: &Failure, now: Timestamp) {
+        let configured = self.means.configured.clone();
         let mut none =
-            Details { flight: &[], configured: self.means.configured.clone(), made: Vec::new(), chance: 0.0 };
+            Details { flight: &[], configured, began: Instant::now(), made: Vec::new(), chance: 0.0 };
         let times = Times { started: now, ended: now };
         self.remember(job, times, Some(failure), Some(Outcome::DeadLetter), None, &mut none);
     }
@@ -337,6 +347,13 @@ impl Sending<'_> {
         made.clone()
     }
 
+    /// Whether a refusal of credentials is one of those in use: not if the flight was under way when a pause was ended,
+    /// or the settings were changed. What it carried is tried again at once.
+    fn speaks_of_now(&self, details: &Details<'_>) -> bool {
+        details.configured.fingerprint == self.means.configured.fingerprint
+            && self.resumed_at.is_none_or(|resumed| details.began >= resumed)
+    }
+
     /// Nothing is sent from now on.
     fn pause(&mut self, reason: PauseReason, failure: Failure, now: Timestamp) {
         if self.ledger.paused().is_some_and(|pause| pause.reason == reason) {
@@ -384,13 +401,9 @@ pub(crate) struct Times {
     pub(crate) ended: Timestamp,
 }
 
-fn bounded(mut response: ResponseRecord) -> ResponseRecord {
-    let mut end = response.body.len().min(RESPONSE_BYTES_MAX);
-    while !response.body.is_char_boundary(end) {
-        end -= 1;
-    }
-    response.body.truncate(end);
-    response
+/// The answer as it is kept. Transports have cut it already where it was long; to some of them more is worth showing.
+fn bounded(response: ResponseRecord) -> ResponseRecord {
+    ResponseRecord { body: shortened(response.body, RESPONSE_BYTES_MAX), ..response }
 }
 
 /// Numbers of exchanges: unique for a destination, and rising with time.
@@ -456,11 +469,17 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_cut_at_a_character() {
-        let long = ResponseRecord { status: Some(400), body: "é".repeat(2_000) };
-        let cut = bounded(long);
-        assert_eq!(cut.body.len(), RESPONSE_BYTES_MAX);
-        let odd = bounded(ResponseRecord { status: None, body: format!("a{}", "é".repeat(2_000)) });
-        assert_eq!(odd.body.len(), RESPONSE_BYTES_MAX - 1);
+    fn answers_that_are_cut_say_so() {
+        let kept = |body: &str| bounded(ResponseRecord { status: Some(400), body: body.to_owned() }).body;
+        let whole = "é".repeat(RESPONSE_BYTES_MAX / 2);
+        assert_eq!(kept(&whole), whole);
+        let long = kept(&"é".repeat(35_000));
+        let mark = "… (cut: the whole has 70000 bytes)";
+        assert!(long.starts_with("éé") && long.ends_with(&format!("é{mark}")), "{long}");
+        assert_eq!(long.len(), RESPONSE_BYTES_MAX);
+        // What was cut before it came here is no shorter than it was.
+        let again = kept(&format!("{}{mark}", "x".repeat(5_000)));
+        assert!(again.ends_with(&format!("x{mark}")), "{again}");
+        assert_eq!((again.matches('…').count(), again.len()), (1, RESPONSE_BYTES_MAX));
     }
 }

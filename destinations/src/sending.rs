@@ -21,7 +21,7 @@ use crate::reader::{Progress, Read, Reader};
 use crate::record::{ExchangeNumbers, Sampler};
 use crate::replay::ReplayJob;
 use crate::replaying::{Replaying, Step};
-use crate::status::DestinationStatus;
+use crate::status::{DestinationStatus, Paused};
 use crate::store::StoreError;
 use crate::stored::{PauseReason, Waiting};
 use crate::worker::{READ_AGAIN, Worker, WorkerError};
@@ -76,6 +76,8 @@ pub(crate) struct Sending<'a> {
     pub(crate) sampler: Sampler,
     pub(crate) exchange_numbers: ExchangeNumbers,
     pub(crate) replaying: Replaying,
+    /// When a pause was ended last.
+    pub(crate) resumed_at: Option<std::time::Instant>,
     /// Whether what was sent last had been tried before.
     sent_again_last: bool,
     /// Before that, nothing is sent: the rate, or the budget of attempts made again, does not let it.
@@ -102,7 +104,7 @@ impl<'a> Sending<'a> {
         config: Arc<DestinationConfig>,
         configured: Configured,
         mut ledger: Ledger,
-        running: Option<ReplayJob>,
+        running: Vec<ReplayJob>,
     ) -> Self {
         let shared = &worker.shared;
         let (limits, now) = (shared.limits, shared.clock.now());
@@ -135,6 +137,7 @@ impl<'a> Sending<'a> {
             ),
             exchange_numbers: ExchangeNumbers::default(),
             replaying: Replaying::new(),
+            resumed_at: None,
             sent_again_last: false,
             worker,
             config,
@@ -304,7 +307,7 @@ impl<'a> Sending<'a> {
     fn take(&mut self, next: Read) {
         let now = self.means.clock.now();
         let Read { sequence, frame, activation, .. } = next;
-        match self.means.configured.plan.plan(self.means.key, &activation) {
+        match self.means.configured.plan.plan(self.means.key, &activation, now) {
             Planned::LeftOut { outcome, .. } => self.ledger.end_unread(sequence, outcome, now),
             Planned::Dead(failure) => self.refuse(sequence, frame, activation, failure, now),
             Planned::Payloads { payloads, refused } => {
@@ -367,8 +370,9 @@ impl<'a> Sending<'a> {
 
     /// How the destination is doing by its books.
     fn summary(&self) -> DestinationStatus {
-        let concurrency = self.concurrency.limit() as u64;
-        DestinationStatus { concurrency, ..self.worker.summary(&self.config, &self.ledger) }
+        let books = self.worker.summary(&self.config, &self.ledger);
+        let paused = books.paused.map(|paused| Paused { probes_at: self.health.probes_at(), ..paused });
+        DestinationStatus { concurrency: self.concurrency.limit() as u64, paused, ..books }
     }
 
     /// Reads on, once everything read has been taken.
@@ -435,7 +439,6 @@ impl<'a> Sending<'a> {
     fn committed(&mut self) {
         if let Some((settled, summary)) = self.settling.take() {
             self.worker.publish(summary);
-            self.show_pause();
             self.durable_cursor = settled.cursor;
             self.worker.meters.count(&settled.ended);
             self.worker.meters.dead_letters_dropped.increment(settled.letters_dropped);
@@ -527,7 +530,7 @@ impl<'a> Sending<'a> {
 }
 
 /// Waits for the future in the slot and empties it; for ever if it is empty.
-async fn at_end_of<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
+pub(crate) async fn at_end_of<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
     match slot {
         Some(future) => {
             let result = future.await;

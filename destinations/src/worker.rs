@@ -63,8 +63,8 @@ pub(crate) enum End {
     Removed,
 }
 
-/// The books of a destination, and the replay that runs.
-type Loaded = (Ledger, Option<ReplayJob>);
+/// The books of a destination, and the replays that run.
+type Loaded = (Ledger, Vec<ReplayJob>);
 
 /// The task of one destination.
 pub(crate) struct Worker {
@@ -88,7 +88,7 @@ impl Worker {
             let Some(config) = wanted_config(&self.wanted, self.key) else {
                 return if remove(&self).await? { Ok(End::Removed) } else { Ok(End::Stopped) };
             };
-            let (ledger, replay) = match self.load(&config).await? {
+            let (ledger, replays) = match self.load(&config).await? {
                 Ok(loaded) => loaded,
                 Err(problem) => {
                     self.hold(&config, &problem).await;
@@ -102,7 +102,7 @@ impl Worker {
             let unread = Unread::new(&self, &config).watch();
             match Configured::new(&config, &self.shared.limits, &self.shared.ways) {
                 Ok(configured) => {
-                    let sending = Sending::new(&mut self, config, configured, ledger, replay);
+                    let sending = Sending::new(&mut self, config, configured, ledger, replays);
                     tokio::select! {
                         ended = sending.run() => ended?,
                         () = unread => {}
@@ -125,16 +125,16 @@ impl Worker {
         let (shared, key) = (Arc::clone(&self.shared), self.key);
         let starts_after = config.starts_after;
         let loaded = tokio::task::spawn_blocking(move || {
-            let replay = shared.store.active_replay(key)?;
+            let replays = shared.store.active_replays(key)?;
             Ok::<_, StoreError>(match shared.store.load(key)? {
-                Some(remembered) => Ok((remembered, false, replay)),
+                Some(remembered) => Ok((remembered, false, replays)),
                 None => start_for(&*shared.log, starts_after).map(|cursor| {
                     let state = StoredState::new(cursor, starts_after);
-                    (Remembered { state, waiting: Vec::new(), letters: VecDeque::new() }, true, None)
+                    (Remembered { state, waiting: Vec::new(), letters: VecDeque::new() }, true, Vec::new())
                 }),
             })
         });
-        let (remembered, is_new, replay) = match loaded.await?? {
+        let (remembered, is_new, replays) = match loaded.await?? {
             Ok(loaded) => loaded,
             Err(why) => return Ok(Err(why.to_string())),
         };
@@ -147,7 +147,7 @@ impl Worker {
         let limits = &self.shared.limits;
         let letter_limits = LetterLimits { count: limits.dead_letters, bytes: limits.dead_letter_bytes };
         let lanes = registry::find(&config.definition).map_or(OrderSpec::default(), |spec| spec.order);
-        Ok(Ok((Ledger::new(key, lanes, remembered, letter_limits), replay)))
+        Ok(Ok((Ledger::new(key, lanes, remembered, letter_limits), replays)))
     }
 
     /// How the destination is doing by its books.
@@ -188,9 +188,11 @@ impl Worker {
             *status = DestinationStatus {
                 last_error: status.last_error.take(),
                 problem: status.problem.take(),
-                paused: summary.paused.map(|paused| Paused {
-                    probes_at: status.paused.take().and_then(|before| before.probes_at),
-                    ..paused
+                // One that is begun again does not know yet when its receiver is tried next.
+                paused: summary.paused.map(|paused| {
+                    let before = status.paused.take().filter(|before| before.reason == paused.reason);
+                    let known = before.and_then(|before| before.probes_at);
+                    Paused { probes_at: paused.probes_at.or(known), ..paused }
                 }),
                 ..summary
             };

@@ -49,16 +49,21 @@ impl Vault for Marked {
     }
 }
 
+/// Limits for tests: short waits for commits, and a clock looked at often. An answer may come as late as tests wait for it.
+pub(crate) fn limits() -> Limits {
+    Limits {
+        commit_delay: Duration::from_millis(1),
+        clock_check: Duration::from_millis(1),
+        connect_timeout: PATIENCE,
+        request_timeout: PATIENCE,
+        ..Limits::default()
+    }
+}
+
 impl Bench {
-    /// An engine that runs, with limits for tests: short waits for commits, and a clock looked at often.
+    /// An engine that runs, with limits for tests.
     pub(crate) fn new() -> Self {
-        let limits = Limits {
-            commit_delay: Duration::from_millis(1),
-            clock_check: Duration::from_millis(1),
-            request_timeout: Duration::from_secs(5),
-            ..Limits::default()
-        };
-        Self::with(limits, true)
+        Self::with(limits(), true)
     }
 
     pub(crate) fn with(limits: Limits, allow_private: bool) -> Self {
@@ -106,7 +111,7 @@ impl Bench {
     /// Stops in good order.
     pub(crate) fn stop(&mut self) {
         if let Some((runtime, engine)) = self.running.take() {
-            runtime.block_on(engine.stop(Duration::from_secs(10)));
+            runtime.block_on(engine.stop(PATIENCE));
         }
     }
 

@@ -1,7 +1,7 @@
 //! One broken destination costs the healthy ones nothing.
 
 use crate::harness::{Bench, WORKSPACE, webhook};
-use crate::receiver::Receiver;
+use crate::receiver::{Nobody, Receiver};
 use std::net::TcpListener;
 use tributary_model::outcome::Outcome;
 
@@ -9,7 +9,7 @@ use tributary_model::outcome::Outcome;
 fn dead_receivers_do_not_hold_up_a_healthy_one() {
     // Connections are made, and never answered.
     let black_hole = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let refusing = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let refusing = Nobody::start();
     let healthy = Receiver::taking();
     let mut bench = Bench::new();
     bench.stop();
@@ -18,7 +18,7 @@ fn dead_receivers_do_not_hold_up_a_healthy_one() {
     let black_hole_url = format!("http://{}/", black_hole.local_addr().expect("an address"));
     bench.engine().apply(vec![
         webhook(1, &black_hole_url),
-        webhook(2, &format!("http://{refusing}/")),
+        webhook(2, &refusing.url),
         webhook(3, &healthy.url),
     ]);
     bench.append_numbers(0..1_000);

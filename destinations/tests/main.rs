@@ -1,5 +1,6 @@
 //! The engine against real receivers on loopback, with a clock that the tests drive.
 
+mod ages;
 mod batching;
 mod conservation;
 mod credentials;

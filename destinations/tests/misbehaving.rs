@@ -3,7 +3,7 @@
 mod batches;
 mod told;
 
-use crate::harness::{Bench, DAY, SECOND, WORKSPACE, number_event, wait, webhook};
+use crate::harness::{Bench, DAY, SECOND, WORKSPACE, limits, number_event, wait, webhook};
 use crate::receiver::Receiver;
 use crate::rude::{Asked, Manner, Rude, WORDS};
 use serde_json::Value;
@@ -23,6 +23,9 @@ const REMEMBERED_MAX: usize = 2048;
 
 /// Far more than is read of any answer, and than systems hold for a reader that does not read.
 const UNREAD_MAX: u64 = 64 << 20;
+
+/// How long the engine waits for an answer that does not come. Others have to come within it.
+const STALL: Duration = Duration::from_secs(5);
 
 /// A way to misbehave, and how it is told.
 struct Case {
@@ -86,15 +89,23 @@ static IS_FINAL: [Case; 7] = [
     case("not made", Manner::Answers(501, "", WORDS), Reason::ServerError, Some(501)),
 ];
 
-/// An engine that waits for answers for so short a time that tests can.
-fn bench() -> Bench {
-    let limits = Limits {
-        commit_delay: Duration::from_millis(1),
-        clock_check: Duration::from_millis(1),
-        request_timeout: Duration::from_secs(2),
-        ..Limits::default()
-    };
-    Bench::with(limits, true)
+/// An engine for a receiver of that manner: where no answer comes, it waits for so short a time that tests can.
+fn bench(manner: &Manner) -> Bench {
+    let limits = limits();
+    let request_timeout = if manner.takes_long() { STALL } else { limits.request_timeout };
+    Bench::with(Limits { request_timeout, ..limits }, true)
+}
+
+/// Runs every case. Those that take long do so beside the others.
+fn each(cases: &'static [Case], run: impl Fn(&Case) + Sync) {
+    let (long, short): (Vec<_>, Vec<_>) = cases.iter().partition(|case| case.manner.takes_long());
+    let run = &run;
+    std::thread::scope(|scope| {
+        for case in long {
+            scope.spawn(move || run(case));
+        }
+        short.into_iter().for_each(run);
+    });
 }
 
 /// What is remembered of deliveries of which an attempt failed for that reason.
@@ -140,7 +151,7 @@ fn passes(case: &Case) {
     let manner = case.manner.clone();
     let rude = Rude::start(move |asked| if is_first_attempt(asked) { manner.clone() } else { Manner::TAKES });
     let healthy = Receiver::taking();
-    let mut bench = bench();
+    let mut bench = bench(&case.manner);
     let began = bench.clock.now().as_micros().div_euclid(SECOND);
     bench.engine().apply(vec![webhook(1, &rude.url("http")), webhook(2, &healthy.url)]);
     bench.append(WORKSPACE, Some(1), &number_event(1));
@@ -195,7 +206,7 @@ fn passes(case: &Case) {
 
 #[test]
 fn what_may_pass_is_tried_again_and_holds_up_nobody_else() {
-    MAY_PASS.iter().for_each(passes);
+    each(&MAY_PASS, passes);
 }
 
 /// Every attempt at the first event goes wrong, of which there are so many.
@@ -204,7 +215,7 @@ fn ends(case: &Case, attempts: u32) {
     let manner = case.manner.clone();
     let rude =
         Rude::start(move |asked| if asked.body == number_event(1) { manner.clone() } else { Manner::TAKES });
-    let mut bench = bench();
+    let mut bench = bench(&case.manner);
     bench.engine().apply(vec![webhook(1, &rude.url("http"))]);
     bench.append(WORKSPACE, Some(1), &number_event(1));
     bench.append(WORKSPACE, Some(1), &number_event(2));
@@ -243,12 +254,12 @@ fn ends(case: &Case, attempts: u32) {
 
 #[test]
 fn what_never_passes_is_a_dead_letter_in_the_end_and_lets_others_by() {
-    MAY_PASS.iter().for_each(|case| ends(case, 2));
+    each(&MAY_PASS, |case| ends(case, 2));
 }
 
 #[test]
 fn what_is_final_is_a_dead_letter_at_once_and_lets_others_by() {
-    IS_FINAL.iter().for_each(|case| ends(case, 1));
+    each(&IS_FINAL, |case| ends(case, 1));
 }
 
 #[test]
@@ -260,9 +271,10 @@ fn a_status_of_success_counts_whatever_becomes_of_the_body() {
         ("a body that never ends", Manner::Endless(200), "no, thank you"),
     ];
     for (name, manner, told) in cases {
+        let first = manner.clone();
         let rude =
-            Rude::start(move |asked| if is_first_attempt(asked) { manner.clone() } else { Manner::TAKES });
-        let mut bench = bench();
+            Rude::start(move |asked| if is_first_attempt(asked) { first.clone() } else { Manner::TAKES });
+        let mut bench = bench(&manner);
         bench.engine().apply(vec![webhook(1, &rude.url("http"))]);
         bench.append(WORKSPACE, Some(1), &number_event(1));
         bench.append(WORKSPACE, Some(1), &number_event(2));
@@ -281,7 +293,7 @@ fn a_status_of_success_counts_whatever_becomes_of_the_body() {
 #[test]
 fn of_a_body_without_an_end_no_more_is_read_than_is_looked_at() {
     let rude = Rude::start(|_| Manner::Endless(200));
-    let mut bench = bench();
+    let mut bench = Bench::new();
     bench.engine().apply(vec![webhook(1, &rude.url("http"))]);
     bench.append_numbers(0..3);
     bench.wait_delivered(1, 3);
@@ -295,7 +307,7 @@ fn every_manner_at_once_loses_nothing_and_keeps_the_order_within_profiles() {
     const EVENTS: u32 = 60;
     const PROFILES: u32 = 12;
     // Those that take their time would take it one after the other.
-    let cases = || MAY_PASS.iter().filter(|case| !matches!(case.manner, Manner::Stalls(_)));
+    let cases = || MAY_PASS.iter().filter(|case| !case.manner.takes_long());
     let number_of = |asked: &Asked| -> usize {
         let event: Value = serde_json::from_str(&asked.body).expect("an event");
         event["n"].as_u64().expect("a number") as usize
@@ -304,7 +316,7 @@ fn every_manner_at_once_loses_nothing_and_keeps_the_order_within_profiles() {
         let case = cases().cycle().nth(number_of(asked)).expect("there is no end of them");
         if asked.repeats == 0 { case.manner.clone() } else { Manner::TAKES }
     });
-    let mut bench = bench();
+    let mut bench = Bench::new();
     for number in 0..EVENTS {
         bench.append(WORKSPACE, Some((number % PROFILES) as u8), &number_event(number));
     }
@@ -333,7 +345,7 @@ fn every_manner_at_once_loses_nothing_and_keeps_the_order_within_profiles() {
 #[test]
 fn a_plain_port_is_not_spoken_to_without_encryption_where_that_was_asked_for() {
     let rude = Rude::start(|_| Manner::TAKES);
-    let mut bench = bench();
+    let mut bench = Bench::new();
     bench.engine().apply(vec![webhook(1, &rude.url("https"))]);
     bench.append(WORKSPACE, Some(1), &number_event(1));
     bench.append(WORKSPACE, Some(1), &number_event(2));
@@ -364,7 +376,7 @@ fn a_plain_port_is_not_spoken_to_without_encryption_where_that_was_asked_for() {
 fn a_refusal_of_the_credentials_stays_on_record() {
     let rude =
         Rude::start(|asked| if asked.repeats == 0 { Manner::Answers(401, "", WORDS) } else { Manner::TAKES });
-    let mut bench = bench();
+    let mut bench = Bench::new();
     bench.engine().apply(vec![webhook(1, &rude.url("http"))]);
     bench.append(WORKSPACE, Some(1), &number_event(1));
     bench.wait_status(1, "a pause", |status| status.paused.is_some() && status.under_way == 0);
@@ -387,7 +399,7 @@ fn words_of_a_vendor_are_judged_as_its_definition_says() {
         let (status, words) = answers.next().unwrap_or((200, "ok"));
         Manner::Answers(status, "", words)
     });
-    let mut bench = bench();
+    let mut bench = Bench::new();
     let url = rude.url("http").replace("hook", &format!("services/T0000/B0000/{SECRET}"));
     let mut config = DestinationConfig::new(WORKSPACE, ID, "slack", Position::at(0));
     config.settings.insert("webhook_url".to_owned(), url.into());

@@ -1,15 +1,17 @@
 //! An HTTP receiver on loopback that answers as a test tells it, and remembers what it got.
 
-use actix_web::http::StatusCode;
+use actix_web::http::{KeepAlive, StatusCode};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::net::TcpSocket;
 
 /// How long tests wait for what has to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A request as it came in.
 #[derive(Debug, Clone)]
@@ -81,6 +83,8 @@ impl Receiver {
                     };
                     App::new().default_service(web::to(answer))
                 });
+                // However slow the machine is, the client ends connections, not the receiver.
+                let server = server.keep_alive(KeepAlive::Os).client_request_timeout(Duration::ZERO);
                 let server = server.workers(1).disable_signals().bind("127.0.0.1:0").expect("a free port");
                 let address = server.addrs()[0];
                 let server = server.run();
@@ -132,6 +136,21 @@ impl Drop for Receiver {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// A port on loopback on which nobody listens, and which nobody else gets while this lives.
+pub(crate) struct Nobody {
+    pub(crate) url: String,
+    _port: TcpSocket,
+}
+
+impl Nobody {
+    pub(crate) fn start() -> Self {
+        let port = TcpSocket::new_v4().expect("a socket");
+        port.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
+        let address = port.local_addr().expect("an address");
+        Self { url: format!("http://{address}/hook"), _port: port }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Replays: what was before is sent again, under the same ids.
 
+mod beside;
+
 use crate::harness::{Bench, SECOND, WORKSPACE, number_event, wait, webhook};
 use crate::receiver::{Receiver, Reply, Seen};
 use std::collections::BTreeMap;
@@ -9,6 +11,7 @@ use tokio::runtime::Runtime;
 use tributary_destinations::DestinationConfig;
 use tributary_destinations::failure::Reason;
 use tributary_destinations::replay::{ReplayError, ReplayJob, ReplayOnly, ReplayOrder, ReplayState};
+use tributary_model::clock::Clock;
 use tributary_model::condition::{Scope, parse_condition};
 use tributary_model::outcome::Outcome;
 use tributary_model::{DestinationId, Position};
@@ -30,6 +33,19 @@ fn replay(bench: &Bench, order: ReplayOrder) -> ReplayJob {
     let id = begin(bench, order).expect("it begins").id;
     wait("the replay", || !job(bench, id).is_running(), || format!("{:?}", job(bench, id)));
     job(bench, id)
+}
+
+/// Lets a replay of one a second, of which the 61st request came, go on to the 64th, and leaves some of it waiting.
+fn go_on(bench: &Bench, receiver: &Receiver) {
+    // The clock waits for each request: all of the replay would be due if it ran ahead.
+    for count in 62..=64 {
+        bench.clock.advance_micros(SECOND);
+        receiver.wait_for(count);
+    }
+    // As the clock stands, only the end of the replay takes away what waits.
+    bench.wait_status(1, "the next one to wait", |status| {
+        status.under_way == 0 && status.next_due.is_some_and(|due| due > bench.clock.now())
+    });
 }
 
 /// How often each event came, with the ids under which it did.
@@ -54,9 +70,11 @@ fn everything_is_sent_again_under_the_same_ids_and_counted_apart() {
     for (event, ids) in arrivals(&receiver.seen()) {
         assert!(ids.len() == 2 && ids[0] == ids[1], "{event}: {ids:?}");
     }
+    // A replay is done in the store a moment before the status tells it.
+    bench.wait_status(1, "what was replayed", |status| status.replayed.ended(Outcome::Delivered) == 40);
     let status = bench.status(1);
     assert_eq!((status.totals.taken, status.totals.ended(Outcome::Delivered)), (40, 40));
-    assert_eq!((status.replayed.taken, status.replayed.ended(Outcome::Delivered)), (40, 40));
+    assert_eq!(status.replayed.taken, 40);
 }
 
 #[test]
@@ -158,14 +176,7 @@ fn one_runs_at_a_time_and_can_be_cancelled_and_goes_on_after_a_restart() {
     bench.crash();
     bench.start();
     bench.engine().apply(vec![webhook(1, &receiver.url)]);
-    wait(
-        "the replay to go on",
-        || {
-            bench.clock.advance_micros(SECOND);
-            receiver.seen().len() >= 64
-        },
-        || format!("{:?}", job(&bench, id)),
-    );
+    go_on(&bench, &receiver);
     let runtime = Runtime::new().expect("a runtime");
     let cancel = |id| runtime.block_on(bench.engine().cancel_replay(WORKSPACE, ID, id));
     assert!(cancel(id).expect("the store works"));
@@ -174,7 +185,7 @@ fn one_runs_at_a_time_and_can_be_cancelled_and_goes_on_after_a_restart() {
     let cancelled = job(&bench, id);
     assert_eq!(cancelled.state, ReplayState::Cancelled);
     let came = receiver.seen().len();
-    assert!(came < 120, "the rest was not sent");
+    assert!(came < 70, "the rest was not sent: {came}");
     let replayed = bench.status(1).replayed;
     assert_eq!(replayed.taken, replayed.ended_in_all());
     // Another one may begin now.

@@ -1,6 +1,6 @@
 //! What happens after failures.
 
-use crate::harness::{Bench, DAY, SECOND, WORKSPACE, number_event, wait, webhook};
+use crate::harness::{Bench, DAY, SECOND, WORKSPACE, limits, number_event, wait, webhook};
 use crate::receiver::{Receiver, Reply};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -244,7 +244,7 @@ fn what_waits_stays_within_its_bytes_whatever_was_taken_in() {
 fn private_addresses_are_refused_and_nothing_is_lost_by_it() {
     let receiver = Receiver::taking();
     let port = receiver.url.trim_end_matches("/hook").rsplit(':').next().expect("a port").to_owned();
-    let mut bench = Bench::with(Bench::new().limits, false);
+    let mut bench = Bench::with(limits(), false);
     let hosts = ["127.0.0.1", "localhost", "127.1", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "[::1]"];
     let configs: Vec<_> =
         (1..).zip(hosts).map(|(id, host)| webhook(id, &format!("http://{host}:{port}/hook"))).collect();

@@ -34,6 +34,11 @@ pub(crate) enum Manner {
 impl Manner {
     /// It is taken.
     pub(crate) const TAKES: Self = Self::Answers(200, "", "");
+
+    /// Whether the client has to give up.
+    pub(crate) const fn takes_long(&self) -> bool {
+        matches!(self, Self::Stalls(_))
+    }
 }
 
 /// A request as it came in; of one that wanted to be encrypted, that it did.

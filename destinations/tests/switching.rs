@@ -94,6 +94,8 @@ fn changed_settings_apply_to_later_attempts() {
     bench.wait_status(1, "three to wait", |status| status.waiting == 3);
     bench.engine().apply(vec![webhook(1, &repaired.url)]);
     bench.append_numbers(3..4);
+    // The new one shows that the settings are in force: what was sent before that would fail, and wait once more.
+    bench.wait_delivered(1, 1);
     bench.clock.advance_micros(600 * SECOND);
     bench.wait_delivered(1, 4);
     assert_eq!(repaired.seen().len(), 4);

@@ -13,11 +13,13 @@
 
 use crate::key::{Key, Tag};
 use crate::store::{Change, Entries, Store, StoreError, first_of};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::iter;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 use tributary_eventlog::fail_points::crash_point;
 
 /// The largest stored value, in bytes, before it is split.
@@ -27,10 +29,30 @@ pub const BATCH_OPERATIONS: usize = 64;
 
 const PART_TAG: u8 = b'~';
 
-/// The state store on sled.
+/// How long a store that is closed waits for sled's threads.
+const RELEASED_WITHIN: Duration = Duration::from_secs(5);
+
+/// The state store on sled. Once it is dropped, it can be opened again.
 pub struct SledStore {
     db: sled::Db,
-    file: File,
+    // Dropped behind sled: fields are dropped in this order.
+    file: OwnHandle,
+}
+
+/// A handle of our own to sled's `db` file.
+///
+/// sled locks that file against a second open. One of its threads that has just written may hold it for a moment longer
+/// than the `sled::Db`; this waits for that.
+struct OwnHandle(File);
+
+impl Drop for OwnHandle {
+    fn drop(&mut self) {
+        let by = Instant::now() + RELEASED_WITHIN;
+        // Nobody but the next open misses the lock: that one says so.
+        while matches!(self.0.try_lock(), Err(TryLockError::WouldBlock)) && Instant::now() < by {
+            thread::park_timeout(Duration::from_millis(1));
+        }
+    }
 }
 
 impl SledStore {
@@ -46,7 +68,7 @@ impl SledStore {
             // Writing out is the checkpoint's business, on its own thread.
             .flush_every_ms(None);
         let db = guarded(|| Ok(config.open()?))?;
-        let file = File::open(directory.join("db"))?;
+        let file = OwnHandle(File::open(directory.join("db"))?);
         Ok(Self { db, file })
     }
 
@@ -167,7 +189,7 @@ impl Store for SledStore {
 
     fn make_durable(&self) -> Result<(), StoreError> {
         guarded(|| Ok(self.db.flush()?))?;
-        self.file.sync_data()?;
+        self.file.0.sync_data()?;
         Ok(())
     }
 }
@@ -252,6 +274,17 @@ mod tests {
         assert_eq!(store.db.len(), 0, "no part is left");
         let blobs = std::fs::read_dir(directory.path().join("blobs")).expect("sled's folder").count();
         assert_eq!(blobs, 0, "no value went into a file that our sync does not cover");
+    }
+
+    #[test]
+    fn a_store_that_is_closed_can_be_opened_at_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for number in 0..50_u8 {
+            let store = SledStore::open(directory.path(), 10 << 20).expect("nobody holds it");
+            let stored = store.get(&Key::checkpoint()).expect("readable");
+            assert_eq!(stored, number.checked_sub(1).map(|before| vec![before]));
+            store.apply(&[(Key::checkpoint(), Some(vec![number]))]).expect("applied");
+        }
     }
 
     #[test]

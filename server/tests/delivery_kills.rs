@@ -52,11 +52,11 @@ fn body(post: usize) -> String {
     json!({ "batch": batch }).to_string()
 }
 
-/// Posts one batch after the other, each until it is acknowledged: as an SDK does, with the same ids.
-async fn post(faces: Faces, posted: Arc<AtomicUsize>, mut arrived: watch::Receiver<usize>) {
+/// Posts one batch after the other, so many events in all, each until it is acknowledged: as an SDK does, with the same ids.
+async fn post(faces: Faces, posted: Arc<AtomicUsize>, events: usize, mut arrived: watch::Receiver<usize>) {
     loop {
         let next = posted.load(Ordering::SeqCst);
-        if next * POST == EVENTS {
+        if next * POST == events {
             return;
         }
         drop(arrived.wait_for(|arrived| next * POST <= arrived + AHEAD).await);
@@ -110,7 +110,9 @@ async fn killed_twenty_times_it_loses_nothing_and_repeats_only_what_was_not_dura
         // While nothing is answered no delivery ends, so what is told now is what the last kill left.
         receiver.hold();
         let server = Server::start(&path, &arguments);
-        let poster = tokio::spawn(post((*server).clone(), Arc::clone(&posted), receiver.count()));
+        // Something is left to post for each life to come, however far this one gets before it is killed.
+        let events = EVENTS - (KILLS - kills.len()) * POST;
+        let poster = tokio::spawn(post((*server).clone(), Arc::clone(&posted), events, receiver.count()));
         receiver.hears_of(life).await;
         let durable = delivered(&status(&server, &destination).await);
         if let Some(kill) = kills.last_mut() {

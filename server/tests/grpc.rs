@@ -137,6 +137,11 @@ async fn every_kind_arrives_as_over_http() {
     let results = send(&server, over_grpc()).await.expect("taken");
     assert!(results.iter().all(|it| it.status == i32::from(EventStatus::Accepted)), "{results:?}");
     assert_eq!(server.post("/v1/batch", over_http()).await.0, 200);
+    // An event is counted a moment before it is visible.
+    for who in ["user_id:ada-grpc", "user_id:ada-http"] {
+        let is_whole = async || server.profile(who, "metadata").await.1["event_count"] == 6;
+        server.until("the profile is whole", is_whole).await;
+    }
     projected(&server, 12.0).await;
 
     let one = async |part: &'static str| profile_text(&server, "user_id:ada-grpc", part).await;

@@ -303,12 +303,6 @@ async fn reads_that_are_refused() {
     assert_eq!(answer.status(), ServingStatus::Serving);
 }
 
-/// Waits until the activations log has so many entries: a watch that is opened then is told what comes behind them.
-async fn told(server: &Server, activations: f64) {
-    let end = r#"tributary_log_end_sequence{log="activations"}"#;
-    server.until("activations are written", async || server.metric(end).await == activations).await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_goes_on_over_reconnects_and_restarts() {
     let (_directory, path) = data_dir();
@@ -316,7 +310,8 @@ async fn a_watch_goes_on_over_reconnects_and_restarts() {
     server.ready().await;
     let device = json!({"anonymousId": "browser"});
     send(&server, &[track("m1", "ada"), identify("m2", device.clone(), json!({}))]).await;
-    told(&server, 2.0).await;
+    // A watch that is opened then is told what comes behind them.
+    server.activated(2).await;
     let mut watch = Watch::open(&server, who("anonymous_id:browser"), "").await;
     send(&server, &[track("m3", "ada"), identify("m4", device.clone(), json!({}))]).await;
     assert_eq!(watch.next(1).await, [event("m4")]);
@@ -394,7 +389,7 @@ async fn watches_are_limited() {
     let server = Server::start(&path, &[]);
     server.ready().await;
     send(&server, &[track("m1", "ada")]).await;
-    told(&server, 1.0).await;
+    server.activated(1).await;
     let mut open = Vec::new();
     for _ in 0..100 {
         open.push(Watch::open(&server, who("user_id:ada"), "").await);

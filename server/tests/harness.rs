@@ -182,6 +182,14 @@ impl Faces {
         self.until("the events are visible", async || self.profile(&who, "metadata").await.0 == 200).await;
     }
 
+    /// Waits until the activations log has so many entries. They are written a moment after profiles show what brought
+    /// them.
+    pub(crate) async fn activated(&self, count: u32) {
+        let end = r#"tributary_log_end_sequence{log="activations"}"#;
+        let are_written = async || self.metric(end).await == f64::from(count);
+        self.until("activations are written", are_written).await;
+    }
+
     /// Waits until everything is ready.
     pub(crate) async fn ready(&self) {
         self.until("the server is ready", async || self.get("/readyz").await.0 == 200).await;

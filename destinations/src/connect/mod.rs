@@ -13,10 +13,12 @@
 //! not to compress; who does nevertheless has said nothing but a status.
 
 mod address;
+mod cut;
 mod mask;
 mod resolve;
 
 pub(crate) use address::{AddressRule, Addresses, RefusedAddress};
+pub(crate) use cut::{Whole, shortened};
 pub(crate) use mask::{MASK, Masker};
 
 use crate::failure::{Failure, Reason};

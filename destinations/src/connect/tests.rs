@@ -26,11 +26,8 @@ async fn failure(outbound: &Outbound, request: OutboundRequest) -> Failure {
     outbound.send(request, 10 * SECOND, 100, Timestamp::default()).await.expect_err("it can't be sent")
 }
 
-/// A port of loopback on which nobody listens.
-fn closed_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
-}
+/// A port of loopback on which nobody listens. It is none of those that are given to whoever asks for a free one.
+const CLOSED_PORT: u16 = 9;
 
 #[test]
 fn only_public_addresses_pass() {
@@ -239,7 +236,7 @@ async fn errors_are_told_apart_and_name_no_url() {
     };
     let no_method = OutboundRequest { method: "SECRET PATH".to_owned(), ..to("http", "127.0.0.1:9") };
     let cases = [
-        (to("http", &format!("127.0.0.1:{}", closed_port())), Reason::Connection, true),
+        (to("http", &format!("127.0.0.1:{CLOSED_PORT}")), Reason::Connection, true),
         (to("http", &rude.host()), Reason::Connection, true),
         (to("http", &silent.host()), Reason::Timeout, true),
         (to("https", &plain.host()), Reason::Tls, true),
@@ -324,6 +321,6 @@ async fn a_stream_leads_to_the_address_that_passed() {
     let stream = outbound(Addresses::Any).stream("127.0.0.1", port, Encryption::None).await;
     let (_, from) = listener.accept().expect("a connection");
     assert_eq!(stream.expect("a stream").local_addr().expect("an address"), from);
-    let failure = outbound(Addresses::Any).stream("127.0.0.1", closed_port(), Encryption::Tls).await;
+    let failure = outbound(Addresses::Any).stream("127.0.0.1", CLOSED_PORT, Encryption::Tls).await;
     assert_eq!(failure.expect_err("nobody listens").reason, Reason::Connection);
 }

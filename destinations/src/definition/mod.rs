@@ -138,8 +138,22 @@ pub struct LimitsSpec {
     pub timeout_ms: Option<u64>,
     /// How many bytes a payload may have; `None` for what the engine takes.
     pub payload_bytes: Option<usize>,
+    /// How old events may be; `None` where they may be of any age.
+    pub event_age: Option<EventAgeSpec>,
     /// What the vendor documents, in words, for people.
     pub documented: Vec<String>,
+}
+
+/// How old events may be when they are sent. Older ones are refused: the vendor throws them away, or counts them at
+/// another time, and does not say so.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventAgeSpec {
+    /// The greatest age, in hours.
+    pub hours: u32,
+    /// The field that says when an event happened: one of every action, of the kind `datetime` or `unix_micros`. An event
+    /// is of now where it is empty.
+    pub field: String,
 }
 
 impl Spec {

@@ -182,7 +182,8 @@ impl Engine {
                 }
                 PreviewOf::Latest => {
                     let (plan, key) = (Arc::clone(&configured.plan), config.key());
-                    let wanted = move |activation: &Activation| match plan.plan(key, activation) {
+                    let now = shared.clock.now();
+                    let wanted = move |activation: &Activation| match plan.plan(key, activation, now) {
                         Planned::Payloads { .. } => Fit::Best,
                         Planned::LeftOut { .. } | Planned::Dead(_) => Fit::Some,
                     };
@@ -268,7 +269,7 @@ async fn tried(
         refused: Vec::new(),
         requests: Vec::new(),
     };
-    let payloads = match configured.plan.plan(key, activation) {
+    let payloads = match configured.plan.plan(key, activation, shared.clock.now()) {
         Planned::LeftOut { outcome, by } => {
             report.left_out = Some((outcome, by));
             return report;

@@ -19,8 +19,8 @@ impl Engine {
     /// has just been created is given a moment to begin.
     ///
     /// # Errors
-    /// If one of the destination runs, there is no such destination or it does not begin, the condition can't be used, or the
-    /// store fails.
+    /// If one of the destination runs (for a dry run: another dry run), there is no such destination or it does not begin, the
+    /// condition can't be used, or the store fails.
     pub fn start_replay(
         &self,
         workspace: WorkspaceId,

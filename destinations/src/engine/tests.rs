@@ -1,6 +1,9 @@
 use super::*;
+use crate::connect::testing::{Answer, Receiver};
 use crate::definition::RawSettings;
+use crate::stored::PauseReason;
 use bytes::Bytes;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use tributary_eventlog::MemoryLog;
 use tributary_model::activation::{ActivationHeader, ActivationKind};
 use tributary_model::clock::SystemClock;
@@ -42,12 +45,16 @@ fn engine(directory: &tempfile::TempDir, log: &Arc<MemoryLog>) -> Engine {
 }
 
 fn append(log: &MemoryLog, sequence: u64) {
+    append_of(log, sequence, ProfileId([1; 16]));
+}
+
+fn append_of(log: &MemoryLog, sequence: u64, profile: ProfileId) {
     let activation = Activation {
         header: ActivationHeader {
             workspace: WORKSPACE,
             position: Position::at(sequence + 1),
             ordinal: 0,
-            profile: Some(ProfileId([1; 16])),
+            profile: Some(profile),
             identifiers: Vec::new(),
             event_kind: EventKind::Track,
             source: SourceId(1),
@@ -63,12 +70,13 @@ fn append(log: &MemoryLog, sequence: u64) {
     drop(log.append(vec![activation.encode()]));
 }
 
-/// A webhook to a port where nobody listens.
+/// A webhook to a port where nobody listens, and which is not given to whoever asks for a free one.
 fn config(enabled: bool) -> DestinationConfig {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-    let url = format!("http://{}/", closed.expect("a port"));
+    DestinationConfig { enabled, ..webhook("http://127.0.0.1:9/".to_owned()) }
+}
+
+fn webhook(url: String) -> DestinationConfig {
     DestinationConfig {
-        enabled,
         settings: RawSettings::from([("url".to_owned(), url.into())]),
         ..DestinationConfig::new(WORKSPACE, DESTINATION, "webhook", Position::at(0))
     }
@@ -103,6 +111,42 @@ async fn deletion_ends_what_waits_and_what_is_not_read_once() {
     let totals = remembered.state.totals;
     assert_eq!((totals.taken, totals.ended(Outcome::DestinationDeleted), totals.ended_in_all()), (5, 5, 5));
     assert!(engine.shared.store.destinations().expect("the store works").is_empty());
+    engine.stop(Duration::from_secs(5)).await;
+}
+
+/// A receiver that refuses the credentials of two requests, of the second one when it is told to, and takes what comes then.
+fn refusing_twice() -> (Receiver, SyncSender<()>) {
+    let (refuse, told) = sync_channel(1);
+    let mut requests = 0;
+    let receiver = Receiver::start(move |_| {
+        requests += 1;
+        if requests == 2 {
+            // A test that fails goes away without a word.
+            let _ = told.recv();
+        }
+        Answer::status(if requests <= 2 { 401 } else { 200 })
+    });
+    (receiver, refuse)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_from_before_the_end_of_a_pause_begins_no_other() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = Arc::new(MemoryLog::new());
+    let (receiver, refuse) = refusing_twice();
+    let engine = engine(&directory, &log);
+    let status = || engine.status(WORKSPACE, DESTINATION).unwrap_or_default();
+    let reason = || status().paused.map(|paused| paused.reason);
+    // Read together, they are sent together.
+    append_of(&log, 0, ProfileId([1; 16]));
+    append_of(&log, 1, ProfileId([2; 16]));
+    engine.apply(vec![webhook(receiver.url("/"))]);
+    until("a pause", || reason() == Some(PauseReason::Credentials)).await;
+    assert!(engine.resume(WORKSPACE, DESTINATION));
+    until("its end", || reason().is_none()).await;
+    refuse.send(()).expect("the receiver waits");
+    until("both to be taken", || status().totals.ended(Outcome::Delivered) == 2).await;
+    assert_eq!((reason(), receiver.seen().len()), (None, 4));
     engine.stop(Duration::from_secs(5)).await;
 }
 

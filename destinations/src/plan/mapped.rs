@@ -1,5 +1,6 @@
 //! Mappings: which activations they take, and what they make of them.
 
+use super::age::AgeLimit;
 use super::condition::EventCondition;
 use super::profile::{ProfileNames, ProfileText, Subject};
 use crate::config::DestinationConfig;
@@ -13,7 +14,7 @@ use tributary_model::activation::ActivationHeader;
 use tributary_model::condition::{Scope, parse_condition};
 use tributary_model::json::Members;
 use tributary_model::workspace::Mapping;
-use tributary_model::{ActivationKind, EventKind};
+use tributary_model::{ActivationKind, EventKind, Timestamp};
 
 /// How many mappings a destination may have.
 const MAPPINGS_MAX: usize = 50;
@@ -147,16 +148,17 @@ impl CompiledMapping {
         trigger.holds(subject, || format!("the trigger of {}", self.described()))
     }
 
-    /// What it makes of an activation, the event being this text.
+    /// What it makes of an activation that is attempted at that time, the event being this text.
     ///
     /// # Errors
-    /// If that would not be valid, and what to do about it.
+    /// If that would not be valid, or is older than the vendor takes events, and what to do about it.
     pub(super) fn payload(
         &self,
         header: &ActivationHeader,
         delivery_id: &str,
         event: &str,
         profile: &ProfileText<'_>,
+        (age, at): (Option<&AgeLimit>, Timestamp),
     ) -> Result<Payload, Failure> {
         let id = if self.id == 1 { delivery_id.to_owned() } else { format!("{delivery_id}.{}", self.id) };
         let delivery = format!(
@@ -166,10 +168,12 @@ impl CompiledMapping {
             self.id
         );
         let root = Root::new(event).with(super::PROFILE, profile.get()).with("delivery", &delivery);
-        let body = self.fields.payload(&root).map_err(|failure| Failure {
-            text: format!("{}: {}", self.described(), failure.text),
-            ..failure
-        })?;
+        let within =
+            |failure: Failure| Failure { text: format!("{}: {}", self.described(), failure.text), ..failure };
+        let body = self.fields.payload(&root).map_err(within)?;
+        if let Some(age) = age {
+            age.check(&body, at).map_err(within)?;
+        }
         Ok(Payload {
             id,
             mapping: self.id,
@@ -237,6 +241,6 @@ const fn taken(header: &ActivationHeader) -> Taken {
 }
 
 /// The JSON text of a member; dots part the names of objects within each other.
-fn member<'a>(object: &'a str, path: &str) -> Option<&'a str> {
+pub(super) fn member<'a>(object: &'a str, path: &str) -> Option<&'a str> {
     path.split('.').try_fold(object, |json, name| Some(Members::parse(json).ok()?.get(name)?.get()))
 }

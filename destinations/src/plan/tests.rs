@@ -1,5 +1,6 @@
 //! What becomes of activations, gate by gate.
 
+mod ages;
 mod gates;
 mod integrity;
 mod mappings;
@@ -16,6 +17,8 @@ use tributary_model::{
 };
 
 const KEY: Key = Key { workspace: WorkspaceId(1), destination: DestinationId(2) };
+/// When everything is attempted.
+const NOW: Timestamp = Timestamp::from_millis(2_000);
 
 /// A definition that sends events as they are by itself, and orders if it is told to.
 static SPEC: LazyLock<Spec> = LazyLock::new(|| {
@@ -112,7 +115,7 @@ fn plan(config: &DestinationConfig) -> Plan {
 
 /// How a delivery ends that is left out, and what did it; `None` if it is sent.
 fn left_out(config: &DestinationConfig, activation: &Activation) -> Option<(Outcome, String)> {
-    match plan(config).plan(KEY, activation) {
+    match plan(config).plan(KEY, activation, NOW) {
         Planned::LeftOut { outcome, by } => Some((outcome, by)),
         Planned::Payloads { .. } => None,
         Planned::Dead(failure) => panic!("it can be told: {failure:?}"),
@@ -121,7 +124,7 @@ fn left_out(config: &DestinationConfig, activation: &Activation) -> Option<(Outc
 
 /// What is sent: the number of the mapping, the id, and the payload.
 fn sent(config: &DestinationConfig, activation: &Activation) -> Vec<(u32, String, Value)> {
-    match plan(config).plan(KEY, activation) {
+    match plan(config).plan(KEY, activation, NOW) {
         Planned::Payloads { payloads, refused } => {
             assert!(refused.is_empty(), "none is refused: {refused:?}");
             let shown = |payload: &Payload| serde_json::from_slice(&payload.body).expect("JSON");

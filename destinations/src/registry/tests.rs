@@ -1,7 +1,7 @@
 //! Every definition of the catalog makes sense.
 
 use super::*;
-use crate::definition::{ActionSpec, FieldSpec, RawSettings, Required, SettingKind};
+use crate::definition::{ActionSpec, FieldKind, FieldSpec, RawSettings, Required, SettingKind};
 use crate::mapping::CompiledAction;
 use crate::settings::check_value;
 use serde_json::json;
@@ -105,6 +105,11 @@ fn check_action(spec: &'static Spec, action: &'static ActionSpec) {
         for pattern in [&field.pattern, &field.member_pattern].into_iter().flatten() {
             assert!(regex::Regex::new(pattern).is_ok(), "{place}: {}", field.name);
         }
+    }
+    if let Some(age) = &spec.limits.event_age {
+        let field = action.fields.iter().find(|field| field.name == age.field);
+        let is_moment = |field: &FieldSpec| matches!(field.kind, FieldKind::Datetime | FieldKind::UnixMicros);
+        assert!(age.hours > 0 && field.is_some_and(is_moment), "{place}: a field says when events happened");
     }
     // Where only a mapping can say how a field is filled, it does.
     let is_open = |field: &&FieldSpec| field.required != Required::Never && field.default.is_none();

@@ -44,6 +44,21 @@ impl fmt::Debug for ReplayOrder {
     }
 }
 
+/// What a replay does with what it finds. Of each kind, one of a destination runs at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ReplayKind {
+    /// It is sent again.
+    Sends,
+    /// It is counted: a dry run.
+    Counts,
+}
+
+impl ReplayOrder {
+    pub(crate) const fn kind(&self) -> ReplayKind {
+        if self.dry_run { ReplayKind::Counts } else { ReplayKind::Sends }
+    }
+}
+
 /// What became the first time of what is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

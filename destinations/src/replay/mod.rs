@@ -5,7 +5,8 @@
 //! - What is sent again: `scan` reads the activations log, a piece at a time. It changes nothing.
 //!
 //! What a scan finds goes into the destination's retry queue, and from there the way of everything else; how far the replay
-//! is becomes durable with it. So a restart goes on where it was, and sends nothing of it twice that it did not have to.
+//! is becomes durable with it. So a restart goes on where it was, and sends nothing of it twice that it did not have to. A dry
+//! run only counts what is found, and runs beside a replay that sends.
 
 mod job;
 mod scan;
@@ -13,7 +14,7 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use job::{NewReplay, Reach};
+pub(crate) use job::{NewReplay, Reach, ReplayKind};
 pub use job::{ReplayJob, ReplayOnly, ReplayOrder, ReplayState};
 pub(crate) use scan::{Scanned, scan};
 
@@ -33,8 +34,8 @@ const DISORDER_MICROS: i64 = 3_600_000_000;
 /// Why a replay can't begin.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReplayError {
-    /// One of the destination runs.
-    #[error("a replay of the destination runs; wait until it is done, or cancel it")]
+    /// One of the destination runs; for a dry run: another dry run.
+    #[error("a replay (or dry run) of the destination runs; wait until it is done, or cancel it")]
     Busy,
     /// There is no such destination.
     #[error("there is no such destination")]

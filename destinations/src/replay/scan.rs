@@ -105,7 +105,8 @@ pub(crate) fn scan(
     job: &ReplayJob,
     (most, bytes_most): (usize, usize),
 ) -> Result<Scanned, ScanError> {
-    let planned = |activation: &Activation| plan.plan(key, activation);
+    // Whether it is too old is for its attempt to say, and changes nothing here.
+    let planned = |activation: &Activation| plan.plan(key, activation, job.began_at);
     scan_by(log, store, key, &planned, job, (most, bytes_most))
 }
 

@@ -25,13 +25,14 @@ impl Sending<'_> {
         self.health.open();
         if self.ledger.paused().is_some() {
             self.ledger.resume(now);
+            self.resumed_at = Some(std::time::Instant::now());
             tracing::info!(destination = %self.worker.key, "destination goes on");
         }
         self.worker.meters.paused(None);
     }
 
     /// Shows whether it is paused.
-    pub(crate) fn show_pause(&self) {
+    fn show_pause(&self) {
         let paused = self.ledger.paused().map(|pause| Paused {
             reason: pause.reason,
             since: pause.since,

@@ -45,7 +45,7 @@ use crate::config::Key;
 use crate::counts::{Counts, Tally};
 use crate::dead_letter::DeadLetterPage;
 use crate::records::{AttemptRecord, Ending, ExchangeRecord};
-use crate::replay::{NewReplay, ReplayError, ReplayJob};
+use crate::replay::{NewReplay, ReplayError, ReplayJob, ReplayKind};
 use crate::stored::{StoredState, Waiting};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use letters::Letters;
@@ -145,13 +145,13 @@ pub(crate) struct Remembered {
     pub(crate) letters: VecDeque<(u64, u32)>,
 }
 
-/// Activations of which running replays send the dead letters again, by destination and replay.
-type DeadActivations = BTreeMap<(Key, u64), Arc<[u64]>>;
+/// The replay that asked last for activations with dead letters, and those, by destination and kind.
+type DeadActivations = BTreeMap<(Key, ReplayKind), (u64, Arc<[u64]>)>;
 
 /// The keyspaces, and the thread that writes to them. Reads block; they belong on a thread for blocking.
 pub(crate) struct Store {
     tables: Arc<Tables>,
-    /// Activations of which a running replay asked for dead letters, by the replay that asked.
+    /// Activations of which running replays asked for dead letters.
     dead: Mutex<DeadActivations>,
     /// Gone only while this is dropped.
     orders: Option<mpsc::Sender<Written>>,
@@ -213,7 +213,7 @@ impl Store {
         self.order(|answer| Written::Commit(Box::new(commit), answer)).await?
     }
 
-    /// Begins a replay, unless one of the destination runs.
+    /// Begins a replay, unless one of the destination and of its kind runs.
     pub(crate) async fn begin_replay(&self, new: NewReplay) -> Result<ReplayJob, ReplayError> {
         self.order(|answer| Written::Begin(Box::new(new), answer)).await?
     }
@@ -289,20 +289,18 @@ impl Store {
     /// The activations of which there are dead letters for the reason that a replay asks for, or for any, in order. Found
     /// once for each replay.
     pub(crate) fn dead_activations(&self, key: Key, job: &ReplayJob) -> Result<Arc<[u64]>, StoreError> {
-        if let Some(known) = self.dead().get(&(key, job.id)) {
+        let place = (key, job.order.kind());
+        if let Some((_, known)) = self.dead().get(&place).filter(|(replay, _)| *replay == job.id) {
             return Ok(Arc::clone(known));
         }
         let found: Arc<[u64]> = self.tables.letters.activations(key, job.order.only.reason())?.into();
-        let mut dead = self.dead();
-        // One of a destination runs at a time.
-        dead.retain(|(other, _), _| *other != key);
-        dead.insert((key, job.id), Arc::clone(&found));
+        self.dead().insert(place, (job.id, Arc::clone(&found)));
         Ok(found)
     }
 
     /// A replay has read everything.
     pub(crate) fn forget_dead_activations(&self, key: Key, replay: u64) {
-        self.dead().remove(&(key, replay));
+        self.dead().retain(|(of, _), (asked, _)| *of != key || *asked != replay);
     }
 
     fn dead(&self) -> std::sync::MutexGuard<'_, DeadActivations> {
@@ -368,10 +366,11 @@ impl Store {
         self.tables.replays.all(key)
     }
 
-    /// The replay of a destination that runs, if one does.
-    pub(crate) fn active_replay(&self, key: Key) -> Result<Option<ReplayJob>, StoreError> {
-        let newest = self.tables.replays.newest(key)?;
-        Ok(newest.filter(ReplayJob::is_running))
+    /// The replays of a destination that run: at most one of each kind.
+    pub(crate) fn active_replays(&self, key: Key) -> Result<Vec<ReplayJob>, StoreError> {
+        let mut replays = self.tables.replays.all(key)?;
+        replays.retain(ReplayJob::is_running);
+        Ok(replays)
     }
 
     /// Removes what is remembered of a destination but its last state, which says that it has ended, and what goes by

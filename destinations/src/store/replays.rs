@@ -1,4 +1,4 @@
-//! Replays where they are stored: the newest fifty of each destination, of which one at most runs.
+//! Replays where they are stored: the newest fifty of each destination, and those that run. Of each kind, one at most runs.
 
 use super::{StoreError, numbered};
 use crate::config::Key;
@@ -7,7 +7,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch};
 use std::collections::BTreeMap;
 use tributary_model::Timestamp;
 
-/// Replays of a destination that are kept.
+/// Replays of a destination that are kept; one that runs is kept longer.
 const KEPT: u64 = 50;
 
 /// Replays by destination and number.
@@ -31,13 +31,7 @@ impl Replays {
         entries.map(|entry| ReplayJob::decode(&entry.value()?)).collect()
     }
 
-    /// The newest one of a destination.
-    pub(super) fn newest(&self, key: Key) -> Result<Option<ReplayJob>, StoreError> {
-        let newest = self.0.prefix(key.prefix()).next_back();
-        newest.map(|entry| ReplayJob::decode(&entry.value()?)).transpose()
-    }
-
-    /// Begins one, unless one of the destination runs.
+    /// Begins one, unless one of the destination and of its kind runs.
     pub(super) fn begin(
         &self,
         batch: &mut OwnedWriteBatch,
@@ -45,20 +39,23 @@ impl Replays {
         new: NewReplay,
     ) -> Result<ReplayJob, ReplayError> {
         let key = new.key;
-        let mut newest = 0_u64;
+        let (mut newest, mut ended) = (0_u64, Vec::new());
         // What the batch has of one is as new as what is stored of it, or newer.
-        let stored = self.newest(key)?.filter(|stored| !changed.contains_key(&numbered(key, stored.id)));
+        let stored = self.all(key)?;
+        let stored = stored.iter().filter(|stored| !changed.contains_key(&numbered(key, stored.id)));
         let in_batch = changed.range(numbered(key, 0)..=numbered(key, u64::MAX)).map(|(_, job)| job);
-        for job in in_batch.chain(&stored) {
-            if job.is_running() {
+        for job in in_batch.chain(stored) {
+            newest = newest.max(job.id);
+            if !job.is_running() {
+                ended.push(job.id);
+            } else if job.order.kind() == new.order.kind() {
                 return Err(ReplayError::Busy);
             }
-            newest = newest.max(job.id);
         }
         let id = newest + 1;
         let job = new.job(id);
         changed.insert(numbered(key, id), job.clone());
-        if let Some(old) = id.checked_sub(KEPT) {
+        for old in ended.into_iter().filter(|old| old + KEPT <= id) {
             changed.remove(&numbered(key, old));
             batch.remove(&self.0, numbered(key, old));
         }

@@ -183,6 +183,11 @@ fn new_replay(key: Key) -> NewReplay {
     NewReplay { key, order, first: 3, end: 900, began_at: moment(TODAY, 1), reach: Reach::default() }
 }
 
+fn dry_run(key: Key) -> NewReplay {
+    let new = new_replay(key);
+    NewReplay { order: ReplayOrder { dry_run: true, ..new.order }, ..new }
+}
+
 #[test]
 fn one_replay_of_a_destination_runs_and_a_cancelled_one_stays_so() {
     let directory = directory();
@@ -191,7 +196,7 @@ fn one_replay_of_a_destination_runs_and_a_cancelled_one_stays_so() {
     assert_eq!((first.id, first.next, first.end), (1, 3, 900));
     assert!(matches!(wait(store.begin_replay(new_replay(KEY))), Err(ReplayError::Busy)));
     assert!(wait(store.begin_replay(new_replay(OTHER))).is_ok(), "another destination's");
-    assert_eq!(store.active_replay(KEY).expect("readable"), Some(first.clone()));
+    assert_eq!(store.active_replays(KEY).expect("readable"), vec![first.clone()]);
 
     let now = moment(TODAY, 9);
     assert!(wait(store.cancel_replay(KEY, 1, now)).expect("writable"));
@@ -205,7 +210,7 @@ fn one_replay_of_a_destination_runs_and_a_cancelled_one_stays_so() {
     let all = store.replays(KEY).expect("readable");
     assert_eq!((all.len(), &all[0].state, all[0].queued), (1, &ReplayState::Cancelled, 7));
     assert_eq!((all[0].next, all[0].ended_at), (500, Some(now)));
-    assert_eq!(store.active_replay(KEY).expect("readable"), None);
+    assert!(store.active_replays(KEY).expect("readable").is_empty());
     assert_eq!(wait(store.begin_replay(new_replay(KEY))).expect("nothing runs").id, 2);
 }
 
@@ -271,6 +276,32 @@ fn the_newest_fifty_replays_are_kept() {
     late.replays = vec![new_replay(KEY).job(1)];
     write(&store, late);
     assert_eq!(store.replays(KEY).expect("readable").len(), 50, "one that is gone stays away");
+}
+
+#[test]
+fn a_dry_run_runs_beside_a_replay_that_is_kept_for_as_long_as_it_runs() {
+    let directory = directory();
+    let store = open(&directory);
+    let sends = wait(store.begin_replay(new_replay(KEY))).expect("nothing runs");
+    let dead = |job: &ReplayJob| store.dead_activations(KEY, job).expect("readable");
+    let known = dead(&sends);
+    for id in 2..=60 {
+        let counts = wait(store.begin_replay(dry_run(KEY))).expect("no other dry run runs");
+        assert_eq!(counts.id, id);
+        assert!(matches!(wait(store.begin_replay(dry_run(KEY))), Err(ReplayError::Busy)));
+        assert!(matches!(wait(store.begin_replay(new_replay(KEY))), Err(ReplayError::Busy)));
+        assert_eq!(store.active_replays(KEY).expect("readable"), vec![counts.clone(), sends.clone()]);
+        let counted = dead(&counts);
+        assert!(Arc::ptr_eq(&known, &dead(&sends)) && Arc::ptr_eq(&counted, &dead(&counts)));
+        store.forget_dead_activations(KEY, id);
+        assert!(Arc::ptr_eq(&known, &dead(&sends)) && !Arc::ptr_eq(&counted, &dead(&counts)));
+        assert!(wait(store.cancel_replay(KEY, id, moment(TODAY, 2))).expect("writable"));
+    }
+    let kept = || store.replays(KEY).expect("readable").iter().map(|job| job.id).collect::<Vec<_>>();
+    assert_eq!(kept(), (11..=60).rev().chain([1]).collect::<Vec<_>>());
+    assert!(wait(store.cancel_replay(KEY, 1, moment(TODAY, 3))).expect("writable"));
+    wait(store.begin_replay(new_replay(KEY))).expect("nothing runs");
+    assert_eq!(kept(), (12..=61).rev().collect::<Vec<_>>());
 }
 
 #[test]

@@ -50,7 +50,8 @@ pub(crate) trait Transport: Send + Sync {
     /// Payloads share a request only if this is equal, beside their group: the file they belong into, for instance.
     fn part(&self, payload: &Payload) -> u64;
 
-    /// What would be sent for these payloads: their request with secrets masked, bodies cut after `body_bytes`. Never empty.
+    /// What would be sent for these payloads: their request with secrets masked, bodies cut to `body_bytes`, of which a mark is
+    /// the end. Never empty.
     ///
     /// # Errors
     /// Why it can never be sent.

@@ -1,7 +1,7 @@
 //! Receivers that misbehave with several deliveries at once.
 
-use super::{bench, recorded};
-use crate::harness::{SECOND, wait, webhook};
+use super::recorded;
+use crate::harness::{Bench, SECOND, wait, webhook};
 use crate::receiver::{Receiver, Reply, Seen};
 use crate::rude::{Manner, Rude, WORDS};
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ fn of_a_batch_that_was_taken_in_part_each_delivery_has_its_own_fate() {
         3 => Some(json!({"status": 200})),
         _ => None,
     });
-    let mut bench = bench();
+    let mut bench = Bench::new();
     bench.append_numbers(0..40);
     bench.engine().apply(vec![batched(&receiver.url, 40)]);
     bench.wait_status(1, "the first round", |status| status.totals.taken == 40 && status.under_way == 0);
@@ -113,7 +113,7 @@ fn of_a_large_batch_every_result_is_read() {
         let refused = || json!({"status": 503, "error": WORDS.repeat(8)});
         Some(if number % 2 == 0 { refused() } else { json!({"status": 200}) })
     });
-    let mut bench = bench();
+    let mut bench = Bench::new();
     bench.append_numbers(0..1000);
     bench.engine().apply(vec![batched(&receiver.url, 1000)]);
     let is_over = || {
@@ -133,7 +133,7 @@ fn a_batch_that_breaks_off_comes_again_with_the_same_ids() {
     for manner in [Manner::Resets, Manner::Ends(""), Manner::Answers(500, "", ""), Manner::Endless(503)] {
         let mut first = Some(manner.clone());
         let rude = Rude::start(move |_| first.take().unwrap_or(Manner::TAKES));
-        let mut bench = bench();
+        let mut bench = Bench::new();
         bench.append_numbers(0..100);
         bench.engine().apply(vec![batched(&rude.url("http"), 30)]);
         let is_over = || {
@@ -160,7 +160,7 @@ fn a_batch_of_which_each_delivery_is_refused_by_name_does_not_come_again() {
         }
         Reply { body: json!({ "results": results }).to_string(), ..Reply::status(200) }
     });
-    let mut bench = bench();
+    let mut bench = Bench::new();
     bench.append_numbers(0..200);
     bench.engine().apply(vec![batched(&receiver.url, 200)]);
     bench.wait_status(1, "the end of all", |status| status.totals.ended_in_all() == 200);
@@ -184,7 +184,7 @@ fn what_is_said_of_a_batch_in_a_compressed_answer_is_not_said() {
         let headers = vec![("content-encoding", "gzip".to_owned())];
         Reply { headers, body: "\u{1f}packed".to_owned(), ..Reply::status(200) }
     });
-    let mut bench = bench();
+    let mut bench = Bench::new();
     bench.append_numbers(0..10);
     bench.engine().apply(vec![batched(&receiver.url, 10)]);
     let is_over = || {

@@ -1,6 +1,6 @@
 //! What is told of deliveries that failed, in records, dead letters and overviews.
 
-use super::{ID, bench, recorded};
+use super::{ID, recorded};
 use crate::harness::{Bench, SECOND, WORKSPACE, number_event, webhook};
 use crate::receiver::{Receiver, Reply, Seen};
 use serde_json::json;
@@ -48,7 +48,7 @@ fn is_second(seen: &Seen) -> bool {
 #[test]
 fn refused_attempts_are_counted() {
     let receiver = Receiver::start(|_| Reply::status(400));
-    let mut bench = bench();
+    let mut bench = Bench::new();
     bench.engine().apply(vec![webhook(1, &receiver.url)]);
     bench.append_numbers(0..4);
     bench.wait_status(1, "dead letters", |status| status.totals.ended_in_all() == 4);
@@ -66,7 +66,7 @@ fn refused_attempts_are_counted() {
 #[test]
 fn what_is_left_out_while_it_waits_was_not_mapped() {
     let receiver = Receiver::start(|_| Reply::status(500));
-    let mut bench = bench();
+    let mut bench = Bench::new();
     let config = webhook(1, &receiver.url);
     bench.engine().apply(vec![config.clone()]);
     let event = |number: u8| {
@@ -97,7 +97,7 @@ fn what_is_left_out_while_it_waits_was_not_mapped() {
 #[test]
 fn a_failure_that_made_no_request_is_shown_with_none() {
     let receiver = Receiver::taking();
-    let mut bench = bench();
+    let mut bench = Bench::new();
     bench.engine().apply(vec![mapped(&receiver.url, &[Some("$.absent"), None, Some("$.missing")])]);
     bench.append(WORKSPACE, Some(1), &number_event(1));
     bench.wait_status(1, "the dead letter", |status| status.totals.ended(Outcome::DeadLetter) == 1);
@@ -118,7 +118,7 @@ fn a_failure_is_shown_with_its_own_request_among_several() {
             let status = if is_second(seen) == fails_second { 400 } else { 200 };
             Reply { body: format!("said {status}"), ..Reply::status(status) }
         });
-        let mut bench = bench();
+        let mut bench = Bench::new();
         bench.engine().apply(vec![mapped(&receiver.url, &[None, None])]);
         bench.append(WORKSPACE, Some(1), &number_event(1));
         bench.wait_status(1, "the dead letter", |status| status.totals.ended(Outcome::DeadLetter) == 1);

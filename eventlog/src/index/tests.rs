@@ -209,6 +209,13 @@ fn readers_see_no_gap_while_a_flush_runs() {
             while flushed.load(Ordering::Acquire) < flushes_needed && !flusher.is_finished() {
                 std::thread::yield_now();
             }
+            // The readers are at work before the first flush.
+            while sequence == 1
+                && reads.load(Ordering::Relaxed) == 0
+                && !readers.iter().all(|reader| reader.is_finished())
+            {
+                std::thread::yield_now();
+            }
             indexes.record_message(numbered(sequence), seen(sequence, moment(sequence)));
             let fragment = [1 + u8::from(sequence.is_multiple_of(2)); 16];
             indexes.record_event(WorkspaceId(1), fragment, event(sequence, moment(sequence)));

@@ -37,6 +37,8 @@ async fn an_audience_is_filled_from_what_came_before_and_goes_on_with_what_comes
         json!({"definition": r#"traits.plan absent and event("Order Completed")"#, "name": "Without a plan"});
     let (status, changed) = server.call(Method::PUT, &format!("{AUDIENCES}/pro"), Some(put)).await;
     assert_eq!((status, &changed["id"]), (200, &pro["id"]), "{changed}");
+    // Once what comes behind the change is visible, so is the change: it is not live by its old definition.
+    server.seen(&[identify("m10", "cleo", json!({"plan": "free"}))]).await;
     reaches(&server, "pro", "live").await;
     assert_eq!(members(&server, "pro", 20).await, users(["ada"]), "a changed definition is evaluated anew");
     assert!(server.stop().success());

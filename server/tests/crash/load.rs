@@ -78,6 +78,8 @@ pub(super) struct Load {
     posts: watch::Sender<u64>,
     /// Posts and orders that were not answered in time.
     unanswered: watch::Sender<u64>,
+    /// Within which time answers have to come for now, if it is less than the pace's.
+    impatience: watch::Sender<Option<Duration>>,
     /// Deliveries of events that the receiver has got.
     delivered: watch::Receiver<u64>,
     ended: AtomicBool,
@@ -106,6 +108,7 @@ impl Load {
             books: Mutex::default(),
             posts: watch::Sender::new(0),
             unanswered: watch::Sender::new(0),
+            impatience: watch::Sender::new(None),
             delivered,
             ended: AtomicBool::new(false),
         }
@@ -119,6 +122,18 @@ impl Load {
     /// Posts and orders that were not answered in time, as a value that can be awaited.
     pub(super) fn unanswered(&self) -> watch::Receiver<u64> {
         self.unanswered.subscribe()
+    }
+
+    /// Who posts gives up after this time from now on, also on what is under way; `None` for the pace's.
+    pub(super) fn be_impatient(&self, within: Option<Duration>) {
+        self.impatience.send_replace(within);
+    }
+
+    /// Ends when somebody who is impatient gives up.
+    async fn too_late(&self) {
+        let mut impatience = self.impatience.subscribe();
+        let within = impatience.wait_for(Option::is_some).await.ok().and_then(|within| *within);
+        tokio::time::sleep(within.unwrap_or(self.pace.answer_within)).await;
     }
 
     /// From now on nothing new is handed out.
@@ -284,13 +299,20 @@ pub(super) async fn send(
             None => match load.next(&mut over).await? {
                 Turn::Post(post) => post,
                 Turn::Order(order) => {
-                    let answer = order.answer(&faces, load.pace.answer_within).await;
+                    let answer = tokio::select! {
+                        answer = order.answer(&faces, load.pace.answer_within) => answer,
+                        () = load.too_late() => Answer::TooLate,
+                    };
                     load.ordered(order.kind, &answer);
                     continue;
                 }
             },
         };
-        match answer(&faces, &post, load.pace.answer_within).await {
+        let answer = tokio::select! {
+            answer = answer(&faces, &post, load.pace.answer_within) => answer,
+            () = load.too_late() => Answer::TooLate,
+        };
+        match answer {
             Answer::Taken => load.acknowledge(post),
             Answer::Refused(status) => panic!("the collector refused a post: {status}"),
             Answer::Gone => return Some(post),

@@ -96,6 +96,8 @@ async fn a_replay_says_what_it_waits_for() {
     let receiver = Receiver::start().await;
     server.ready().await;
     server.seen(&[track("m1", "ada", json!({}))]).await;
+    // Its own and its marker's are there to be replayed.
+    server.activated(2).await;
     let hook = webhook(&server, &receiver, json!({"enabled": false})).await;
     let dry = done(&server, &hook, json!({"condition": "event = \"Seen\"", "dry_run": true})).await;
     assert_eq!((&dry["matched"], &dry["waits_for"]), (&json!(1), &json!(null)), "{dry}");
@@ -119,6 +121,8 @@ async fn one_replay_runs_at_a_time_and_can_be_cancelled() {
     server.ready().await;
     let events: Vec<Value> = (0..20).map(|n| track(&format!("m{n:02}"), "ada", json!({}))).collect();
     server.seen(&events).await;
+    // All of them and their marker's are there to be counted.
+    server.activated(21).await;
     let hook = webhook(&server, &receiver, json!({})).await;
     let status = format!("{hook}/status");
     let has_read = |status: &Value| status["behind"] == 0 && status["cursor"] != 0;
@@ -127,6 +131,9 @@ async fn one_replay_runs_at_a_time_and_can_be_cancelled() {
     let slowly = json!({"condition": "event = \"Seen\"", "rate_per_second": 1});
     let begun = post(&server, &format!("{hook}/replay"), slowly.clone(), 202).await;
     post(&server, &format!("{hook}/replay"), slowly, 409).await;
+    // A dry run does not wait for it.
+    let dry = done(&server, &hook, json!({"condition": "event = \"Seen\"", "dry_run": true})).await;
+    assert_eq!((&dry["state"], &dry["matched"]), (&json!("done"), &json!(20)), "{dry}");
     let path = format!("{hook}/replays/{}", begun["id"].as_str().expect("an id"));
     assert_eq!(server.call(Method::DELETE, &path, None).await.0, 204);
     let cancelled = reads(&server, &path, "it is cancelled", |replay| replay["state"] == "cancelled").await;

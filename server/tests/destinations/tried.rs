@@ -15,6 +15,8 @@ async fn a_preview_shows_the_exact_request_and_sends_it_only_if_asked_to() {
         json!({"url": receiver.url(), "secret": SECRET, "headers": {"x-api-key": "a-very-secret-key"}});
     let hook = webhook(&server, &receiver, json!({"settings": settings, "enabled": false})).await;
     server.seen(&[track("m1", "ada", json!({"total": 9_007_199_254_740_993_u64}))]).await;
+    // Previews look for activations: the event's, and its marker's behind it.
+    server.activated(2).await;
 
     let preview = format!("{hook}/preview");
     let real = post(&server, &preview, json!({"message_id": "m1"}), 200).await;

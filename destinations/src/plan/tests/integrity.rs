@@ -36,7 +36,7 @@ fn what_filters_take_out_is_missing_for_everything_after_them() {
     for (number, (filters, want)) in (1..).zip(cases) {
         let mut config = config();
         config.filters = filters;
-        let got: Vec<bytes::Bytes> = match plan(&config).plan(KEY, &activation(event)) {
+        let got: Vec<bytes::Bytes> = match plan(&config).plan(KEY, &activation(event), NOW) {
             Planned::Payloads { payloads, .. } => payloads.into_iter().map(|payload| payload.body).collect(),
             Planned::LeftOut { outcome, .. } => {
                 assert_eq!(outcome, Outcome::FilteredByFilter, "case {number}");
@@ -62,7 +62,7 @@ fn triggers_look_at_what_filters_left() {
 fn a_filter_that_can_not_be_told_ends_in_a_dead_letter() {
     let mut config = config();
     config.filters = vec![filter("profile.traits.tier = \"gold\"", json!("drop"))];
-    let Planned::Dead(failure) = plan(&config).plan(KEY, &activation(r#"{"type":"track"}"#)) else {
+    let Planned::Dead(failure) = plan(&config).plan(KEY, &activation(r#"{"type":"track"}"#), NOW) else {
         panic!("it is neither sent nor left out");
     };
     assert_eq!(failure.reason, Reason::FilterNotEvaluable);
@@ -78,7 +78,7 @@ fn damaged_events_are_dead_letters() {
     for event in events {
         let mut damaged = activation("");
         damaged.event = bytes::Bytes::from_static(event);
-        let Planned::Dead(failure) = plan(&config()).plan(KEY, &damaged) else {
+        let Planned::Dead(failure) = plan(&config()).plan(KEY, &damaged, NOW) else {
             panic!("it can't be sent: {event:?}");
         };
         assert_eq!(failure.reason, Reason::UnreadableEvent);

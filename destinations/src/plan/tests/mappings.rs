@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 #[test]
 fn a_definition_does_by_itself_what_is_preset() {
     let event = r#"{ "type":"track", "event":"Order Completed","properties":{"total":12.50} }"#;
-    let Planned::Payloads { payloads, refused } = plan(&config()).plan(KEY, &activation(event)) else {
+    let Planned::Payloads { payloads, refused } = plan(&config()).plan(KEY, &activation(event), NOW) else {
         panic!("it is sent");
     };
     assert!(refused.is_empty());
@@ -83,7 +83,7 @@ fn what_is_not_valid_is_refused_and_the_rest_is_sent() {
     let mut config = config();
     config.mappings = Some(vec![mapping(1, "order", None), mapping(2, "whole", None)]);
     let missing = activation(r#"{"type":"track","event":"Order Completed","properties":{}}"#);
-    let Planned::Payloads { payloads, refused } = plan(&config).plan(KEY, &missing) else {
+    let Planned::Payloads { payloads, refused } = plan(&config).plan(KEY, &missing, NOW) else {
         panic!("one of them is sent");
     };
     assert_eq!(payloads.iter().map(|payload| payload.mapping).collect::<Vec<_>>(), [2]);
@@ -93,7 +93,7 @@ fn what_is_not_valid_is_refused_and_the_rest_is_sent() {
     assert!(failure.text.contains("total"), "{}", failure.text);
 
     config.mappings = Some(vec![mapping(1, "order", None)]);
-    let Planned::Payloads { payloads, refused } = plan(&config).plan(KEY, &missing) else {
+    let Planned::Payloads { payloads, refused } = plan(&config).plan(KEY, &missing, NOW) else {
         panic!("it is refused");
     };
     assert!(payloads.is_empty() && refused.len() == 1);
@@ -108,7 +108,7 @@ fn payloads_share_requests_by_action_and_by_what_has_to_be_equal() {
     let groups = |plan_of: Option<&str>| -> Vec<u64> {
         let mut activation = activation(event);
         activation.header.carried.traits = [("plan".into(), plan_of.map(Into::into))].into();
-        match plan(&config).plan(KEY, &activation) {
+        match plan(&config).plan(KEY, &activation, NOW) {
             Planned::Payloads { payloads, .. } => payloads.iter().map(|payload| payload.group).collect(),
             other @ (Planned::LeftOut { .. } | Planned::Dead(_)) => panic!("it is sent: {other:?}"),
         }
@@ -175,7 +175,7 @@ fn a_trigger_that_can_not_be_told_is_neither_sent_nor_left_out() {
         mapping(3, "whole", None),
     ]);
     let activation = activation(r#"{"type":"track","event":"Seen","properties":{"total":1}}"#);
-    let Planned::Payloads { payloads, refused } = plan(&config).plan(KEY, &activation) else {
+    let Planned::Payloads { payloads, refused } = plan(&config).plan(KEY, &activation, NOW) else {
         panic!("one of them is sent");
     };
     assert_eq!(payloads.iter().map(|payload| payload.mapping).collect::<Vec<_>>(), [3]);

@@ -10,7 +10,7 @@ mod oauth;
 mod request;
 
 use super::{Called, Person, Transport, TransportParts};
-use crate::connect::{InboundResponse, MASK, Masker, Outbound, OutboundRequest};
+use crate::connect::{InboundResponse, MASK, Masker, Outbound, OutboundRequest, Whole};
 use crate::definition::{HttpSpec, RawSettings, RequestSpec, SettingsError, Spec};
 use crate::exchange::{Exchange, Payload, RequestRecord, ResponseRecord, Verdict};
 use crate::failure::{Failure, Reason};
@@ -54,7 +54,7 @@ pub(crate) struct Http {
     /// The settings as JSON, defaults filled in.
     settings: String,
     authentication: Authentication,
-    masker: Masker,
+    masker: Arc<Masker>,
     outbound: Arc<Outbound>,
     timeout: Duration,
     response_bytes: usize,
@@ -89,7 +89,7 @@ impl Http {
             test: optional("test", &http.test)?,
             delete: optional("delete", &http.delete)?,
             settings: serde_json::to_string(&settings).expect("settings are JSON"),
-            masker: masker.with(authentication.secrets.iter().map(String::as_str)),
+            masker: Arc::new(masker.with(authentication.secrets.iter().map(String::as_str))),
             authentication,
             outbound: Arc::clone(&parts.outbound),
             timeout,
@@ -159,7 +159,7 @@ impl Http {
             method: request.method.clone(),
             target: self.masker.url(&request.url),
             headers,
-            body: self.masker.body(&request.body, body_bytes),
+            body: self.masker.beginning(&request.body, Whole::Given, body_bytes),
             body_bytes: request.body.len() as u64,
         }
     }
@@ -174,18 +174,18 @@ impl Http {
         request: OutboundRequest,
         answer_bytes: usize,
         at: Timestamp,
-    ) -> Result<Answered<'_>, Verdict> {
+    ) -> Result<Answered, Verdict> {
         let Some(oauth) = &self.authentication.oauth else {
             let response = self.exchange(request, answer_bytes, at).await?;
-            return Ok(Answered { response, masker: Cow::Borrowed(&self.masker) });
+            return Ok(Answered { response, masker: Arc::clone(&self.masker) });
         };
         let (response, token) = self.exchange_with_token(oauth, request.clone(), answer_bytes, at).await?;
         if response.status != 401 {
-            return Ok(Answered { response, masker: Cow::Owned(token.hide(&self.masker)) });
+            return Ok(Answered { response, masker: oauth.masker(&token, &self.masker) });
         }
         oauth.throw_away(&token).await;
         let (response, token) = self.exchange_with_token(oauth, request, answer_bytes, at).await?;
-        Ok(Answered { response, masker: Cow::Owned(token.hide(&self.masker)) })
+        Ok(Answered { response, masker: oauth.masker(&token, &self.masker) })
     }
 
     async fn exchange_with_token(
@@ -281,14 +281,14 @@ impl Transport for Http {
 }
 
 /// An answer, and what hides the secrets that it may repeat.
-struct Answered<'a> {
+struct Answered {
     response: InboundResponse,
-    masker: Cow<'a, Masker>,
+    masker: Arc<Masker>,
 }
 
-impl Answered<'_> {
-    /// What is remembered: the beginning of the body. Where that is not all of it, the vendor's own words of what was wrong
-    /// stand before it, in a line of their own. Of a body that can't be read, how long it was.
+impl Answered {
+    /// What is remembered: the beginning of the body. Where that is not all of it, a mark at its end says so, and the vendor's
+    /// own words of what was wrong stand before it, in a line of their own. Of a body that can't be read, how long it was.
     fn record(&self, judge: &Judge) -> ResponseRecord {
         let response = &self.response;
         if response.is_encoded {
@@ -300,7 +300,9 @@ impl Answered<'_> {
         let is_cut = response.body.len() > ANSWER_BYTES_SHOWN;
         let message = if is_cut { judge.message(response, &self.masker) } else { None };
         let mut body = message.map_or_else(String::new, |message| message + "\n");
-        body += &self.masker.body(&response.body, ANSWER_BYTES_SHOWN.saturating_sub(body.len()));
+        let whole = if response.is_whole { Whole::Given } else { Whole::Unread };
+        let room = ANSWER_BYTES_SHOWN.saturating_sub(body.len());
+        body += &self.masker.beginning(&response.body, whole, room);
         ResponseRecord { status: Some(response.status), body }
     }
 }

@@ -23,8 +23,8 @@ use oauth2::{
 use reqwest::header::HeaderValue;
 use serde_json::{Map, Value as Json};
 use std::error::Error;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tributary_model::Timestamp;
@@ -64,6 +64,8 @@ pub(super) struct Oauth {
     /// Where refresh tokens are kept, and for which credentials.
     kept: Option<(Tokens, Fingerprint)>,
     grant: Arc<Grant>,
+    /// The masker of the newest token that was used, and its number.
+    masker: std::sync::Mutex<Option<(u64, Arc<Masker>)>>,
 }
 
 /// What the same credentials share, however often they are made.
@@ -104,13 +106,6 @@ pub(super) struct Token {
     until: Option<Timestamp>,
 }
 
-impl Token {
-    /// The masker that hides the token, too.
-    pub(super) fn hide(&self, masker: &Masker) -> Masker {
-        masker.with(self.secrets.iter().map(String::as_str))
-    }
-}
-
 impl Oauth {
     /// Tokens by that grant; none is got yet.
     ///
@@ -147,6 +142,7 @@ impl Oauth {
             given: credentials.refresh_token.map(|token| RefreshToken::new(token.to_owned())),
             kept: kept.map(|tokens| (tokens, fingerprint(&of_person))),
             grant,
+            masker: std::sync::Mutex::default(),
         })
     }
 
@@ -203,6 +199,20 @@ impl Oauth {
                 Err(verdict)
             }
         }
+    }
+
+    /// The destination's masker, hiding that token, too. It is made once for each token.
+    pub(super) fn masker(&self, token: &Token, masker: &Masker) -> Arc<Masker> {
+        let mut newest = self.masker.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = newest.as_ref().filter(|(number, _)| *number == token.number) {
+            return Arc::clone(known);
+        }
+        let made = Arc::new(masker.with(token.secrets.iter().map(String::as_str)));
+        // An answer to an older token may come late.
+        if newest.as_ref().is_none_or(|(number, _)| *number < token.number) {
+            *newest = Some((token.number, Arc::clone(&made)));
+        }
+        made
     }
 
     /// Uses that token no more: a receiver refused it.

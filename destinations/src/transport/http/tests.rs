@@ -348,6 +348,27 @@ async fn answers_about_many_deliveries_may_be_long() {
 }
 
 #[tokio::test]
+async fn what_is_shown_in_part_says_how_long_the_whole_is() {
+    let cases = [
+        (2_048, ""),
+        (30_000, "… (cut: the whole has 30000 bytes)"),
+        // So much is read, and no more.
+        (70_000, "… (cut: the whole has 65536 bytes or more)"),
+    ];
+    for (bytes, mark) in cases {
+        let receiver = Receiver::start(move |_| Answer::full(200, "", &"x".repeat(bytes)));
+        let http = http(service(json!([])), json!({"url": receiver.url("")}), Addresses::Any);
+        let payloads = [payload("a", &json!({"n": "y".repeat(bytes)}).to_string())];
+        let answer = http.send(&payloads, Timestamp::default()).await.response.expect("an answer");
+        assert_eq!(answer.body.len(), ANSWER_BYTES_SHOWN, "{bytes}");
+        assert_eq!(answer.body.trim_start_matches('x'), mark, "{bytes}");
+        let shown = http.describe(&payloads, Timestamp::default(), 1_000).expect("a request");
+        let mark = format!("y… (cut: the whole has {} bytes)", shown.body_bytes);
+        assert!(shown.body.ends_with(&mark) && shown.body.len() == 1_000, "{}", shown.body);
+    }
+}
+
+#[tokio::test]
 async fn what_gets_no_answer_is_tried_again_and_what_is_no_request_is_not() {
     let payloads = [payload("a", "{}"), payload("b", "{}")];
     let cases = [

@@ -1,6 +1,7 @@
 //! What files hold.
 
 use super::{ndjson, parquet};
+use crate::connect::Whole;
 use crate::exchange::Payload;
 use crate::failure::Failure;
 use bytes::Bytes;
@@ -18,6 +19,15 @@ pub(super) enum Format {
 pub(super) struct Encoded {
     pub(super) bytes: Bytes,
     pub(super) refused: Vec<(usize, Failure)>,
+}
+
+/// The beginning of a file, for people.
+pub(super) struct Shown {
+    pub(super) text: Vec<u8>,
+    /// Whether all rows are in it.
+    pub(super) whole: Whole,
+    /// The bytes of all rows.
+    pub(super) bytes: u64,
 }
 
 impl Format {
@@ -53,17 +63,16 @@ impl Format {
         }
     }
 
-    /// The beginning of a file for people, at least `most` bytes of it if there are so many, and how many there are in
-    /// all: of NDJSON the lines before they are compressed, of Parquet a JSON object about columns and rows, and the
-    /// bytes of the rows.
-    pub(super) fn shown(self, payloads: &[Payload], most: usize) -> (Vec<u8>, u64) {
-        match self {
-            Self::Ndjson | Self::NdjsonGzip => beginning(payloads, most),
-            Self::Parquet => {
-                let (rows, bytes) = beginning(payloads, most);
-                (parquet::described(payloads.len(), &rows), bytes)
-            }
-        }
+    /// What is shown of a file, at least `most` bytes if there are so many: of NDJSON the lines before they are compressed, of
+    /// Parquet a JSON object about columns and rows.
+    pub(super) fn shown(self, payloads: &[Payload], most: usize) -> Shown {
+        let (lines, bytes) = beginning(payloads, most);
+        let is_all = lines.len() as u64 == bytes;
+        let text = match self {
+            Self::Ndjson | Self::NdjsonGzip => lines,
+            Self::Parquet => parquet::described(payloads.len(), &lines),
+        };
+        Shown { text, whole: if is_all { Whole::Given } else { Whole::Bytes(bytes) }, bytes }
     }
 }
 

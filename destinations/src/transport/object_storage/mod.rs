@@ -21,7 +21,7 @@ use self::errors::{Asked, verdict};
 use self::format::Encoded;
 use self::settings::Settings;
 use super::{Called, Person, Transport, TransportParts};
-use crate::connect::{InboundResponse, Masker};
+use crate::connect::{InboundResponse, Masker, Whole};
 use crate::definition::{RawSettings, SettingsError, Spec};
 use crate::exchange::{Exchange, Payload, RequestRecord, ResponseRecord, Verdict};
 use crate::failure::{Failure, Reason};
@@ -131,7 +131,8 @@ impl ObjectStorage {
     /// What is remembered of an answer.
     fn record(&self, answer: &Answer) -> Option<ResponseRecord> {
         let answer = answer.as_ref().ok()?;
-        let body = self.masker.body(&answer.body, self.response_bytes);
+        let whole = if answer.is_whole { Whole::Given } else { Whole::Unread };
+        let body = self.masker.beginning(&answer.body, whole, self.response_bytes);
         Some(ResponseRecord { status: Some(answer.status), body })
     }
 
@@ -179,13 +180,13 @@ impl Transport for ObjectStorage {
         body_bytes: usize,
     ) -> Result<RequestRecord, Failure> {
         let path = self.path(payloads)?;
-        let (shown, bytes) = self.settings.format.shown(payloads, body_bytes);
+        let shown = self.settings.format.shown(payloads, body_bytes);
         Ok(RequestRecord {
             method: "PUT".into(),
             target: self.masker.text(&format!("{}/{path}", self.settings.bucket_url)),
             headers: vec![("content-type".into(), self.settings.format.media_type().into())],
-            body: self.masker.body(&shown, body_bytes),
-            body_bytes: bytes,
+            body: self.masker.beginning(&shown.text, shown.whole, body_bytes),
+            body_bytes: shown.bytes,
         })
     }
 

@@ -100,6 +100,8 @@ fn what_is_shown_of_a_file_is_cut_and_the_whole_is_counted() {
     let payloads: Vec<Payload> = (0..100).map(|_| payload("msg_a", at(), r#"{"n":2}"#)).collect();
     let record = storage(json!({})).describe(&payloads, at(), 20).expect("it can be sent");
     assert_eq!((record.body.as_str(), record.body_bytes), ("{\"n\":2}\n{\"n\":2}\n{\"n\"", 800));
+    let record = storage(json!({})).describe(&payloads, at(), 50).expect("it can be sent");
+    assert_eq!(record.body, "{\"n\":2}\n{\"n\":2}\n… (cut: the whole has 800 bytes)");
     let record = storage(json!({"format": "parquet"})).describe(&payloads, at(), 20).expect("it can be sent");
     assert_eq!((record.body.as_str(), record.body_bytes), ("{\"columns\":{\"deliver", 800));
 }

@@ -236,14 +236,21 @@ type Wanted = BTreeMap<String, Sought>;
 /// its trait has, and the one of a trait in an event's context. The former id of an alias is an id of that person, too.
 fn wanted(person: &Person) -> Wanted {
     let mut columns = Wanted::new();
-    for (namespace, values) in person.iter().filter(|(_, values)| !values.is_empty()) {
+    for (namespace, values) in person {
+        // PostgreSQL stores no text with that character, and would refuse to look for one.
+        let values: Vec<&String> = values.iter().filter(|value| !value.contains('\0')).collect();
+        if values.is_empty() {
+            continue;
+        }
         let is_email = namespace == EMAIL;
         let is_id = namespace == "user_id" || namespace == "anonymous_id";
         let names = [identifier(namespace), identifier(&format!("context_traits_{namespace}"))];
         for name in names.into_iter().chain(is_id.then(|| PREVIOUS_ID.to_owned())) {
             let sought = columns.entry(name).or_default();
             sought.is_email = is_email;
-            let value = |value: &String| if is_email { value.trim().to_lowercase() } else { value.clone() };
+            let value = |value: &&String| {
+                if is_email { value.trim().to_lowercase() } else { (*value).clone() }
+            };
             sought.values.extend(values.iter().map(value));
         }
     }

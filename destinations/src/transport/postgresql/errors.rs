@@ -37,6 +37,16 @@ const WORDS_BYTES_MAX: usize = 300;
 /// Bytes of an SQLSTATE.
 const CODE_BYTES: usize = 5;
 
+/// Classes of errors that are about no row: connection, features, transactions, rights, names, statements, room, locks,
+/// operators, the server's own system, tables of other servers.
+const OF_NO_ROW: [&str; 22] = [
+    "08", "0A", "0B", "0L", "0P", "25", "26", "28", "2B", "2D", "3B", "3D", "3F", "40", "42", "53", "55",
+    "57", "58", "72", "F0", "HV",
+];
+
+/// What is stored can't be read.
+const DAMAGE: [&str; 2] = ["XX001", "XX002"];
+
 /// What PostgreSQL said, and of which table.
 pub(super) struct Trouble {
     pub(super) error: Error,
@@ -59,6 +69,9 @@ impl Trouble {
     pub(super) fn verdict(&self, masker: &Masker) -> Verdict {
         match self.error.as_db_error() {
             Some(refused) => refusal(refused, self.table.as_deref(), masker),
+            None if is_unsent(&self.error) => {
+                Verdict::Rejected(Failure::new(Reason::DataRefused, said(&self.error, masker)))
+            }
             None => broken(&self.error, masker),
         }
     }
@@ -66,17 +79,36 @@ impl Trouble {
 
 /// What may help.
 pub(super) fn remedy(error: &Error) -> Remedy {
-    let Some(refused) = error.as_db_error() else { return Remedy::Reconnect };
+    let Some(refused) = error.as_db_error() else {
+        return if is_unsent(error) { Remedy::EachRow } else { Remedy::Reconnect };
+    };
     let code = refused.code().code();
     match (class(code), code) {
         // Undefined table, column, schema; datatypes that differ; what was made by somebody else at the same time.
         (_, "42P01" | "42703" | "3F000" | "42804" | "42P07" | "42701" | "42P06") => Remedy::ReadSchema,
         // Two that make the same at the same time can also meet in a catalog's index.
         ("23", _) if refused.schema() == Some("pg_catalog") => Remedy::ReadSchema,
-        ("22" | "23" | "44" | "54" | "P0", _) => Remedy::EachRow,
         ("08", _) | (_, "57P01" | "57P02" | "57P03") => Remedy::Reconnect,
+        _ if may_be_of_row(code) || is_of_policy(refused) => Remedy::EachRow,
         _ => Remedy::None,
     }
+}
+
+/// Whether it may be about what a row holds. Triggers, functions and types within the database raise codes of their own, so
+/// that is all that is not known to be about the statement, the session, the server or what it has stored.
+fn may_be_of_row(code: &str) -> bool {
+    !OF_NO_ROW.contains(&class(code)) && !DAMAGE.contains(&code)
+}
+
+/// Whether a policy of the table refuses a row. Its code is that of all missing rights; only the routine tells.
+fn is_of_policy(refused: &DbError) -> bool {
+    refused.code().code() == "42501" && refused.routine() == Some("ExecWithCheckOptions")
+}
+
+/// Whether the library itself could not send something: the connection is as good as before.
+pub(super) fn is_unsent(error: &Error) -> bool {
+    let kind = error.to_string();
+    kind == "error encoding message to server" || kind.starts_with("error serializing parameter")
 }
 
 /// Whether a change of a table is refused whoever asks and however often: a view needs the column as it is, the table
@@ -128,13 +160,6 @@ pub(super) fn flooded() -> Verdict {
     Verdict::Retry { failure: Failure::outage(Reason::UnreadableAnswer, text), after: None }
 }
 
-/// Why a row is refused.
-pub(super) fn refused_row(error: &Error, masker: &Masker) -> Failure {
-    let words = |refused| words(refused, masker);
-    let text = error.as_db_error().map_or_else(|| "the row was refused".to_owned(), words);
-    Failure::new(Reason::DataRefused, text)
-}
-
 /// In words, for people; without values.
 pub(super) fn text(verdict: &Verdict) -> String {
     match verdict {
@@ -151,7 +176,7 @@ fn class(code: &str) -> &str {
 
 fn refusal(refused: &DbError, table: Option<&str>, masker: &Masker) -> Verdict {
     let code = refused.code().code();
-    let text = words(refused, masker);
+    let text = words(refused, table, masker);
     if let (Some(table), Some(advice)) = (table, advice(code)) {
         let text = format!("the table {table}: {text}; {advice}");
         return Verdict::Credentials(Failure::new(Reason::DataRefused, text));
@@ -192,13 +217,17 @@ fn advice(code: &str) -> Option<&'static str> {
     }
 }
 
-/// What it said, with the names of what it is about.
-fn words(refused: &DbError, masker: &Masker) -> String {
+/// What it said, of that table if of one, with the names of what it is about.
+fn words(refused: &DbError, table: Option<&str>, masker: &Masker) -> String {
     let code = refused.code().code();
     let mut text = match class(code) {
         "22" => "a value does not fit its column".to_owned(),
         "23" | "44" => "the row breaks a constraint".to_owned(),
         "P0" => "a trigger or a function refused the row".to_owned(),
+        // Limits are told without values; whatever else refuses rows may quote them.
+        class if class != "54" && table.is_some() && may_be_of_row(code) => {
+            "PostgreSQL could not store the row".to_owned()
+        }
         _ => refused.message().to_owned(),
     };
     let names =
@@ -216,12 +245,16 @@ fn kept(text: &str, masker: &Masker) -> String {
     masker.body(text.as_bytes(), WORDS_BYTES_MAX)
 }
 
+/// What the library says of an error, and of its cause.
+fn said(error: &Error, masker: &Masker) -> String {
+    let text = error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+    kept(&text, masker)
+}
+
 /// An error that PostgreSQL did not send. The library tells kinds apart by their texts only.
 fn broken(error: &Error, masker: &Masker) -> Verdict {
-    let kind = error.to_string();
-    let text = error.source().map_or_else(|| kind.clone(), |cause| format!("{kind}: {cause}"));
-    let text = kept(&text, masker);
-    let failure = match kind.as_str() {
+    let text = said(error, masker);
+    let failure = match error.to_string().as_str() {
         "authentication error" | "invalid configuration" => {
             return Verdict::Credentials(Failure::new(Reason::Unauthorized, text));
         }

@@ -14,8 +14,9 @@
 //!
 //! A value that does not fit its column, or whose column PostgreSQL would not make or change, fails no row: it goes to the
 //! table `discards`, with the row's delivery id, table, column, the value as text, the reason and the row's time. A row
-//! that PostgreSQL refuses fails alone: the batch is stored again in halves, down to that row. A table that takes no row at
-//! all pauses the destination.
+//! that PostgreSQL refuses fails alone: the batch is stored again in halves, down to that row. It is given up where the error
+//! is about what it holds, and tried again where that can't be told, as of an error that a trigger names itself. A table that
+//! takes no row at all pauses the destination.
 //!
 //! Guarantees: either all rows of a batch that are not refused are stored, or none; a delivery is reported as taken only
 //! after the commit. Values are parameters, never part of a statement. An exchange has one deadline; a connection on which
@@ -41,7 +42,7 @@ mod settings;
 mod write;
 
 use super::{Called, Person, Transport, TransportParts};
-use crate::connect::Masker;
+use crate::connect::{Masker, Whole};
 use crate::definition::{RawSettings, SettingsError, Spec};
 use crate::exchange::{Exchange, Payload, RequestRecord, ResponseRecord, Verdict};
 use crate::failure::{Failure, Reason};
@@ -121,8 +122,8 @@ impl Postgresql {
         }
         let (response, by_item) = match self.in_time(self.write(&entries)).await {
             Ok(written) => {
-                for (place, failure) in written.refused {
-                    verdicts[place] = Verdict::Rejected(failure);
+                for (place, verdict) in written.refused {
+                    verdicts[place] = verdict;
                 }
                 (written.response, true)
             }
@@ -148,7 +149,8 @@ impl Postgresql {
     }
 
     fn response(&self, text: &str) -> ResponseRecord {
-        ResponseRecord { status: None, body: self.masker.body(text.as_bytes(), self.response_bytes) }
+        let body = self.masker.beginning(text.as_bytes(), Whole::Given, self.response_bytes);
+        ResponseRecord { status: None, body }
     }
 
     /// What is shown of statements.
@@ -158,7 +160,7 @@ impl Postgresql {
             target: self.target.clone(),
             headers: Vec::new(),
             body_bytes: statements.len() as u64,
-            body: self.masker.body(statements.as_bytes(), body_bytes),
+            body: self.masker.beginning(statements.as_bytes(), Whole::Given, body_bytes),
         }
     }
 

@@ -328,7 +328,7 @@ async fn a_person_is_deleted_from_every_table() {
     stored(&database, &[email("msg_4", " None@Example.com"), email("msg_5", "one@example.com")]).await;
     let ids = |values: &[&str]| values.iter().map(ToString::to_string).collect::<Vec<_>>();
     let person = Person::from([
-        ("user_id".into(), ids(&["u1", "u'x"])),
+        ("user_id".into(), ids(&["u1", "u'x", "u\0x"])),
         ("anonymous_id".into(), ids(&["a1"])),
         ("email".into(), ids(&["none@example.com"])),
     ]);

@@ -8,7 +8,7 @@ use super::insert::{Discards, Row, folded, put, statements};
 use super::rows::{Discard, Entry};
 use super::schema::{Catalog, Changes, Entries, Shape, changes, ensure, know, widenings};
 use crate::exchange::Verdict;
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Instant;
@@ -25,8 +25,8 @@ enum Care {
 
 /// What became of a batch.
 pub(super) struct Written {
-    /// Payloads that were refused.
-    pub(super) refused: Vec<(usize, Failure)>,
+    /// Payloads that were refused alone, and what that means for each.
+    pub(super) refused: Vec<(usize, Verdict)>,
     /// What was done, for people.
     pub(super) response: String,
 }
@@ -35,7 +35,7 @@ pub(super) struct Written {
 #[derive(Default)]
 struct Found<'a> {
     discards: Discards<'a>,
-    refused: Vec<(usize, Failure)>,
+    refused: Vec<(usize, Verdict)>,
     /// Rows by table.
     stored: BTreeMap<&'a str, usize>,
 }
@@ -60,8 +60,8 @@ impl Postgresql {
             let error = &trouble.error;
             // What was made is taken back, so what is known of it is void.
             session.catalog.clear();
-            let is_usable =
-                error.as_db_error().is_some() && session.client.batch_execute("ROLLBACK").await.is_ok();
+            let is_whole = error.as_db_error().is_some() || errors::is_unsent(error);
+            let is_usable = is_whole && session.client.batch_execute("ROLLBACK").await.is_ok();
             let remedy = errors::remedy(error);
             let may_help = match remedy {
                 Remedy::ReadSchema | Remedy::EachRow => is_usable && !tried.contains(&remedy),
@@ -181,6 +181,9 @@ impl Postgresql {
 
     /// Stores rows in parts: one that is refused is taken back and parted, until the refused rows stand alone. Those are
     /// tried once more without values for columns that somebody else made.
+    ///
+    /// # Errors
+    /// What fails all rows of the table, or more.
     async fn store_apart<'a>(
         &self,
         client: &Client,
@@ -189,6 +192,7 @@ impl Postgresql {
         rows: Vec<Row<'a>>,
         found: &mut Found<'a>,
     ) -> Result<(), Trouble> {
+        let (count, mut refused) = (rows.len(), Vec::new());
         let mut parts = vec![rows];
         while let Some(mut rows) = parts.pop() {
             client.batch_execute("SAVEPOINT part").await?;
@@ -212,15 +216,40 @@ impl Postgresql {
                     }
                     parts.push(vec![row]);
                 } else {
-                    let failure = errors::refused_row(&error, &self.masker);
-                    found.refused.extend(row.entries.iter().map(|entry| (entry.payload, failure.clone())));
-                    if let Some(stored) = found.stored.get_mut(table) {
-                        *stored -= 1;
-                    }
+                    refused.push((row, Trouble::of(table, error)));
                 }
             }
         }
+        if let Some(stored) = found.stored.get_mut(table) {
+            *stored -= refused.len();
+        }
+        let others = count - refused.len();
+        found.refused.extend(self.refusals_of(refused, others)?);
         Ok(())
+    }
+
+    /// What it means for the payloads of rows that were refused alone, so many others of the table having been stored.
+    ///
+    /// # Errors
+    /// It is no row's fault.
+    fn refusals_of(
+        &self,
+        refused: Vec<(Row<'_>, Trouble)>,
+        others: usize,
+    ) -> Result<Vec<(usize, Verdict)>, Trouble> {
+        let mut all = Vec::new();
+        for (row, trouble) in refused {
+            let verdict = match trouble.verdict(&self.masker) {
+                // The others were stored, so the rights are there: this row is one that may not be.
+                Verdict::Credentials(failure) if others > 0 => {
+                    Verdict::Rejected(Failure { reason: Reason::DataRefused, ..failure })
+                }
+                Verdict::Credentials(_) => return Err(trouble),
+                verdict @ (Verdict::Delivered | Verdict::Retry { .. } | Verdict::Rejected(_)) => verdict,
+            };
+            all.extend(row.entries.iter().map(|entry| (entry.payload, verdict.clone())));
+        }
+        Ok(all)
     }
 
     /// The statements that store rows in tables that are not there yet, with their parameter.
@@ -268,7 +297,7 @@ fn by_key<'a>(entries: &[&'a Entry]) -> Vec<Vec<&'a Entry>> {
 }
 
 /// The rows for values that have no place, but for those of refused rows.
-fn discarded(discards: &[(&Entry, Discard)], refused: &[(usize, Failure)]) -> Vec<Entry> {
+fn discarded(discards: &[(&Entry, Discard)], refused: &[(usize, Verdict)]) -> Vec<Entry> {
     let refused: BTreeSet<usize> = refused.iter().map(|(payload, _)| *payload).collect();
     let mut by_payload: BTreeMap<usize, (&Entry, Vec<Discard>)> = BTreeMap::new();
     for (entry, discard) in discards.iter().filter(|(entry, _)| !refused.contains(&entry.payload)) {

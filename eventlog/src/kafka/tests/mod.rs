@@ -38,12 +38,13 @@ fn never() -> Fatal {
     Arc::new(fail)
 }
 
-/// Options for tests: a client that comes back quickly.
+/// Options for tests: a client that comes back quickly, and appends that a busy machine does not make too late.
 fn options(mock: &Mock) -> KafkaOptions {
     let brokers = mock.bootstrap_servers().split(',').map(str::to_owned).collect();
     let mut options = KafkaOptions::new("events", brokers, TOPIC.to_owned());
     options.client.insert("reconnect.backoff.max.ms".to_owned(), "200".to_owned());
     options.start_timeout = PATIENCE;
+    options.delivery = Delivery::Within(PATIENCE);
     options
 }
 
@@ -96,8 +97,8 @@ fn conforms(mut make: impl FnMut(u32, &Path) -> KafkaLog) {
 #[test]
 fn it_conforms_with_and_without_a_tail_and_however_long_it_tries() {
     for (name, tail_bytes, delivery) in [
-        ("tail", 32 << 20, Delivery::Within(Duration::from_secs(10))),
-        ("no-tail", 0, Delivery::Within(Duration::from_secs(10))),
+        ("tail", 32 << 20, Delivery::Within(PATIENCE)),
+        ("no-tail", 0, Delivery::Within(PATIENCE)),
         ("always", 1 << 10, Delivery::Always),
     ] {
         let mock = mock();
@@ -125,6 +126,7 @@ fn it_conforms_on_the_brokers_of_the_environment() {
                 let brokers = brokers.split(',').map(str::to_owned).collect();
                 let options = KafkaOptions {
                     start_timeout: PATIENCE,
+                    delivery: Delivery::Within(PATIENCE),
                     tail_bytes: 0,
                     ..KafkaOptions::new("events", brokers, topic.clone())
                 };

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 use tributary_destinations::definition::{
-    ActionSpec, BatchAmong, EachSpec, Escaping, FieldKind, FieldSpec, Hashing, MemberKind, MemberSpec,
-    OrderSpec, Required, SettingKind, SettingSpec, Spec, Taken, TooLong, TransportSpec, Unfit,
+    ActionSpec, BatchAmong, EachSpec, Escaping, EventAgeSpec, FieldKind, FieldSpec, Hashing, MemberKind,
+    MemberSpec, OrderSpec, Required, SettingKind, SettingSpec, Spec, Taken, TooLong, TransportSpec, Unfit,
 };
 use utoipa::ToSchema;
 
@@ -193,8 +193,19 @@ pub struct LimitsView {
     pub timeout_ms: Option<u64>,
     /// How many bytes the payload of a delivery may have.
     pub payload_bytes: Option<usize>,
+    /// How old events may be when they are sent; older ones are refused. `None` where they may be of any age.
+    pub event_age: Option<EventAgeView>,
     /// What the vendor documents, in words.
     pub documented: Vec<String>,
+}
+
+/// How old events may be.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventAgeView {
+    /// The greatest age, in hours.
+    pub hours: u32,
+    /// The field that says when an event happened.
+    pub field: String,
 }
 
 /// What else a definition can do.
@@ -238,10 +249,17 @@ impl DefinitionView {
                 concurrency: limits.concurrency,
                 timeout_ms: limits.timeout_ms,
                 payload_bytes: limits.payload_bytes,
+                event_age: limits.event_age.as_ref().map(EventAgeView::of),
                 documented: limits.documented.clone(),
             },
             abilities: AbilitiesView::of(spec),
         }
+    }
+}
+
+impl EventAgeView {
+    fn of(age: &EventAgeSpec) -> Self {
+        Self { hours: age.hours, field: age.field.clone() }
     }
 }
 

@@ -75,7 +75,8 @@ pub trait Destinations: Send + Sync + 'static {
     /// If the part is not ready.
     fn resume(&self, workspace: WorkspaceId, destination: DestinationId) -> Result<bool, OutsideError>;
 
-    /// Begins a replay. Its error is [`OutsideError::Busy`] while another one of the destination runs.
+    /// Begins a replay. Its error is [`OutsideError::Busy`] while another one of the destination runs; for a dry run: another
+    /// dry run.
     fn start_replay(
         &self,
         workspace: WorkspaceId,

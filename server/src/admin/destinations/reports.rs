@@ -17,7 +17,8 @@ pub struct RequestView {
     pub target: String,
     /// Headers, or parameters; secrets are masked.
     pub headers: Vec<HeaderView>,
-    /// The beginning of the body; secrets are masked.
+    /// The beginning of the body; secrets are masked. Where that is not all, it ends with a mark that says so, such as
+    /// `… (cut: the whole has 70000 bytes)`.
     pub body: String,
     /// How many bytes the whole body has.
     pub body_bytes: u64,
@@ -45,7 +46,8 @@ impl RequestView {
 pub struct ResponseView {
     /// The HTTP status, if it was HTTP.
     pub status: Option<u16>,
-    /// The beginning of the body, or what a database said; secrets are masked.
+    /// The beginning of the body, or what a database said; secrets are masked. Where that is not all, it ends with a mark as a
+    /// request's body does.
     pub body: String,
 }
 

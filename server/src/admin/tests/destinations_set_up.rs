@@ -367,6 +367,7 @@ async fn the_catalog_is_shown_as_data() {
     assert_eq!((&event["required"], &event["default"]), (&json!("always"), &json!({"@path": "$"})));
     let analytics = server.get("/definitions/google_analytics_4").await.expect(200).body;
     assert_eq!(analytics["limits"]["payload_bytes"], 129_000);
+    assert_eq!(analytics["limits"]["event_age"], json!({"hours": 72, "field": "timestamp_micros"}));
     let actions = analytics["actions"].as_array().expect("actions");
     let purchase = actions.iter().find(|action| action["name"] == "purchase").expect("it has that");
     let fields = purchase["fields"].as_array().expect("fields");

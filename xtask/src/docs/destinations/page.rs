@@ -213,6 +213,11 @@ fn sending(definition: &Definition) -> String {
     if let Some(most) = definition.json["limits"]["payload_bytes"].as_u64() {
         say("payloads", format!("up to {most} bytes, larger ones are refused"));
     }
+    let age = &definition.json["limits"]["event_age"];
+    if let Some(hours) = age["hours"].as_u64() {
+        let field = code(text(age, "field"));
+        say("age of events", format!("up to {hours} hours by {field}, older ones are refused as `too_old`"));
+    }
     let is_ordered = definition.json["order"] != "none";
     let order =
         if is_ordered { "deliveries of a profile arrive in the order of their events" } else { "none" };

@@ -55,6 +55,7 @@ fn a_page_tells_settings_actions_and_examples() {
                 "each": [{"name": "send", "title": "Send", "help": "Sends.", "takes": ["track"], "fields": []}],
             },
             "batch": {"events": 5, "among": "profile"},
+            "limits": {"event_age": {"hours": 72, "field": "at"}},
         }),
         notes: Some("## Notes\n\nBy hand.\n".to_owned()),
         cases: vec![Case {
@@ -70,6 +71,7 @@ fn a_page_tells_settings_actions_and_examples() {
         "- takes: `track`\n",
         "| `user` | text; hashed as email with SHA-256 | no |  | Who. |",
         "- batches: up to 5 of one profile\n",
+        "- age of events: up to 72 hours by `at`, older ones are refused as `too_old`\n",
         "## Notes\n\nBy hand.\n",
         "### Send: `send-one`",
         "POST https://a.example/\nid: 1\n\n{}\n",

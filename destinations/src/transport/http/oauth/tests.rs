@@ -214,6 +214,22 @@ async fn tokens_are_hidden() {
     let receiver = endpoint(|_| json!({"refresh_token": "fresh-one"}));
     let oauth = oauth(&receiver, Some("first"));
     let token = oauth.token(at(0)).await.expect("a token");
-    let masker = token.hide(&Masker::new(["other-secret"].into_iter()));
+    let masker = oauth.masker(&token, &Masker::new(["other-secret"].into_iter()));
     assert_eq!(masker.text("token-1 fresh-one other-secret"), format!("{MASK} {MASK} {MASK}"));
+}
+
+#[tokio::test]
+async fn the_masker_of_a_token_is_made_once() {
+    let receiver = endpoint(|_| json!({"expires_in": 3600}));
+    let oauth = oauth(&receiver, None);
+    let own = Masker::new(["other-secret"].into_iter());
+    let (first, second) =
+        (oauth.token(at(0)).await.expect("a token"), oauth.token(at(3600)).await.expect("another"));
+    let of_first = oauth.masker(&first, &own);
+    assert!(Arc::ptr_eq(&of_first, &oauth.masker(&first, &own)));
+    let of_second = oauth.masker(&second, &own);
+    // What still comes for the older one does not put the newer one out.
+    assert_eq!(oauth.masker(&first, &own).text("token-1 other-secret"), format!("{MASK} {MASK}"));
+    assert!(Arc::ptr_eq(&of_second, &oauth.masker(&second, &own)));
+    assert_eq!(of_second.text("token-2 other-secret"), format!("{MASK} {MASK}"));
 }

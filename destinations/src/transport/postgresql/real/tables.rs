@@ -53,6 +53,46 @@ async fn columns_and_tables_that_can_not_be_made_keep_no_row_out() {
 }
 
 #[tokio::test]
+async fn a_row_that_a_trigger_refuses_in_its_own_way_fails_alone() {
+    let database = fresh("t_trigger").await;
+    stored(&database, &[event("msg_1", "E", &json!({"n": 1}))]).await;
+    let trigger = "CREATE FUNCTION t_trigger.small() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                   IF NEW.n > 5 THEN RAISE EXCEPTION 'not %', NEW.n USING ERRCODE = 'AB123'; END IF; RETURN NEW; \
+                   END $$; CREATE TRIGGER small BEFORE INSERT ON t_trigger.e FOR EACH ROW \
+                   EXECUTE FUNCTION t_trigger.small()";
+    ask(&database, trigger).await;
+    let numbers = [("msg_2", 2), ("msg_3", 777), ("msg_4", 4)];
+    let payloads = numbers.map(|(id, n)| event(id, "E", &json!({"n": n})));
+    let verdicts = send(&database, &payloads).await;
+    assert_eq!((&verdicts[0], &verdicts[2]), (&Verdict::Delivered, &Verdict::Delivered));
+    let Verdict::Retry { failure, .. } = &verdicts[1] else { panic!("{:?}", verdicts[1]) };
+    assert!(failure.text.contains("AB123") && !failure.text.contains("777"), "{}", failure.text);
+    assert_eq!(ask(&database, "SELECT id FROM t_trigger.e ORDER BY 1").await, ["msg_1", "msg_2", "msg_4"]);
+}
+
+#[tokio::test]
+async fn a_row_that_a_policy_refuses_fails_alone_where_others_are_stored() {
+    let database = fresh("t_policy").await;
+    let tables = "CREATE SCHEMA t_policy; DROP ROLE IF EXISTS t_limited; CREATE ROLE t_limited LOGIN PASSWORD 'n'; \
+                  CREATE TABLE t_policy.e (id text PRIMARY KEY, event text, user_id text, n bigint); \
+                  ALTER TABLE t_policy.e ENABLE ROW LEVEL SECURITY; \
+                  CREATE POLICY small ON t_policy.e USING (true) WITH CHECK (n < 5); \
+                  GRANT USAGE ON SCHEMA t_policy TO t_limited; \
+                  GRANT SELECT, INSERT, UPDATE ON t_policy.e TO t_limited";
+    ask(&database, tables).await;
+    let limited = connected("t_policy", json!({"user": "t_limited", "password": "n"}), PATIENCE);
+    let row = |id: &str, n: i64| event(id, "E", &json!({"n": n}));
+    let verdicts = send(&limited, &[row("msg_1", 1), row("msg_2", 7), row("msg_3", 3)]).await;
+    assert_eq!((&verdicts[0], &verdicts[2]), (&Verdict::Delivered, &Verdict::Delivered));
+    let Verdict::Rejected(failure) = &verdicts[1] else { panic!("{:?}", verdicts[1]) };
+    assert_eq!(failure.reason, Reason::DataRefused, "{}", failure.text);
+    assert_eq!(ask(&database, "SELECT id FROM t_policy.e ORDER BY 1").await, ["msg_1", "msg_3"]);
+    // By itself it says nothing about others.
+    let verdicts = send(&limited, &[row("msg_4", 8)]).await;
+    assert!(matches!(verdicts[0], Verdict::Credentials(_)), "{verdicts:?}");
+}
+
+#[tokio::test]
 async fn tables_that_take_no_row_pause_and_say_what_to_do() {
     let database = fresh("t_shape").await;
     let tables = "CREATE SCHEMA t_shape; CREATE TABLE t_shape.keyless (id text, event text, user_id text); \

@@ -33,8 +33,10 @@ fn error_saying(code: &str, words: &str) -> Vec<u8> {
 
 /// What becomes of a delivery at such a server.
 async fn verdict(answer: Vec<u8>, encryption: &str) -> Verdict {
+    // Only silence is waited out.
+    let timeout = if answer.is_empty() { Duration::from_millis(500) } else { Duration::from_secs(60) };
     let over = json!({"port": saying(answer), "encryption": encryption});
-    let database = database(over, Duration::from_millis(500)).expect("good settings");
+    let database = database(over, timeout).expect("good settings");
     let body = json!({"table": "t", "key": "k", "row": {"k": "1"}});
     let exchange = database.send(&[payload("msg_1", "events", &body)], at()).await;
     exchange.verdicts.into_iter().next().expect("one for each payload")
@@ -134,4 +136,92 @@ async fn an_answer_without_end_is_not_read_to_its_end() {
         assert_eq!((failure.reason, failure.outage), (Reason::UnreadableAnswer, true));
         assert_eq!((failure.text.as_str(), response.as_str()), (want, want));
     }
+}
+
+/// A login that is good, and that statements are waited for.
+const WELCOME: &[u8] = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
+
+/// What comes of a statement at a server that answers it so, in the library's words.
+async fn error_of(statement: &str, answer: Vec<u8>) -> (Postgresql, tokio_postgres::Error) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("somebody connects");
+        let mut message = [0; 1024];
+        for said in [WELCOME.to_vec(), [&answer[..], &b"Z\0\0\0\x05E"[..]].concat()] {
+            let _ = stream.read(&mut message);
+            let _ = stream.write_all(&said);
+        }
+        // Until the other side is done.
+        let _ = stream.read(&mut message);
+    });
+    let database = database(json!({"port": port}), Duration::from_secs(10)).expect("good settings");
+    let session = database.connections.take().await.expect("a connection");
+    let error = session.client.batch_execute(statement).await.expect_err("it is refused");
+    drop(session);
+    (database, error)
+}
+
+#[tokio::test]
+async fn rows_are_tried_one_by_one_where_one_may_be_at_fault() {
+    use errors::Remedy;
+    let policy = error_saying("42501", "no\0RExecWithCheckOptions");
+    let cases = [
+        ("a value", error("22P02"), Remedy::EachRow, "rejected"),
+        ("a limit", error("54000"), Remedy::EachRow, "rejected"),
+        ("a trigger", error("P0001"), Remedy::EachRow, "rejected"),
+        ("a trigger, by its own code", error("AB123"), Remedy::EachRow, "retry"),
+        ("a type of an extension", error("XX000"), Remedy::EachRow, "retry"),
+        ("a policy", policy, Remedy::EachRow, "credentials"),
+        ("rights", error("42501"), Remedy::None, "credentials"),
+        ("a damaged table", error("XX001"), Remedy::None, "retry"),
+        ("a deadlock", error("40P01"), Remedy::None, "retry"),
+        ("no room", error("53100"), Remedy::None, "retry"),
+        ("no time", error("57014"), Remedy::None, "retry"),
+        ("another table", error("42P01"), Remedy::ReadSchema, "rejected"),
+        ("the end", error("57P01"), Remedy::Reconnect, "retry"),
+    ];
+    for (name, answer, remedy, want) in cases {
+        let (database, error) = error_of("SELECT 1", answer).await;
+        assert_eq!(errors::remedy(&error), remedy, "{name}");
+        let kind = match errors::Trouble::of("t", error).verdict(&database.masker) {
+            Verdict::Delivered => "delivered",
+            Verdict::Retry { .. } => "retry",
+            Verdict::Rejected(_) => "rejected",
+            Verdict::Credentials(_) => "credentials",
+        };
+        assert_eq!(kind, want, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_row_quotes_no_value() {
+    for code in ["22P02", "23505", "P0001", "AB123", "XX000"] {
+        let (database, error) = error_of("SELECT 1", error_saying(code, "no ada@example.com")).await;
+        let verdict = errors::Trouble::of("t", error).verdict(&database.masker);
+        let text = errors::text(&verdict);
+        assert!(text.contains(code) && !text.contains("ada"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_library_can_not_send_fails_its_row_and_is_no_outage() {
+    let (database, error) = error_of("a\0b", Vec::new()).await;
+    assert_eq!(errors::remedy(&error), errors::Remedy::EachRow);
+    let verdict = errors::Trouble::of("t", error).verdict(&database.masker);
+    let Verdict::Rejected(failure) = &verdict else { panic!("{verdict:?}") };
+    assert_eq!((failure.reason, failure.outage), (Reason::DataRefused, false));
+}
+
+#[tokio::test]
+async fn a_deletion_leaves_out_what_no_row_can_hold() {
+    let over = json!({"port": saying(error("53300"))});
+    let database = database(over, Duration::from_secs(10)).expect("good settings");
+    let person = Person::from([
+        ("user_id".to_owned(), vec!["u1".to_owned(), "u\0".to_owned()]),
+        ("email".to_owned(), vec!["\0".to_owned()]),
+    ]);
+    let called = database.delete(&person, at()).expect("it can delete").await;
+    assert!(called.request.body.contains("values of user_id: 1"), "{}", called.request.body);
+    assert!(!called.request.body.contains("email"), "{}", called.request.body);
 }

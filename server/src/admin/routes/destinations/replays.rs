@@ -19,13 +19,13 @@ const WHAT: &str = "replay";
 /// Send again what was before
 ///
 /// Also what arrived before the destination was created: so a new one is back-filled. A dry run only counts. Deliveries have
-/// the ids of the first time. One replay of a destination runs at a time. While the destination is off or paused, it waits, and
-/// says so.
+/// the ids of the first time. One replay of a destination runs at a time, and beside it one dry run. While the destination is off
+/// or paused, a replay waits, and says so; a dry run does not wait.
 #[utoipa::path(post, path = "/admin/v1/destinations/{id}/replay", tag = "replays", request_body = ReplayNew,
     params(("id" = String, Path, description = "The id of the destination", example = "dst_3")),
     responses(
         (status = 202, description = "It runs", body = ReplayView),
-        (status = 409, description = "Another one runs, or the destination is broken", body = ErrorBody),
+        (status = 409, description = "Another one runs (for a dry run: another dry run), or the destination is broken", body = ErrorBody),
     ))]
 pub(in crate::admin) async fn begin(admin: Data<Admin>, http: HttpRequest, payload: Payload) -> Answer {
     let caller = caller(&admin, &http, Scope::AdminWrite)?;
