@@ -6,6 +6,7 @@ use crate::connect::{AddressRule, Addresses, Encryption, Outbound, RefusedAddres
 use crate::definition::{SettingKind, SettingsError, Spec, TransportSpec};
 use crate::registry;
 use crate::settings::{text, url};
+use crate::transport::check_columns;
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 use tributary_model::workspace::DestinationNeeds;
@@ -29,8 +30,17 @@ pub fn check(config: &DestinationConfig, allow_private: bool) -> Result<Destinat
     let configured = Configured::new(config, &Limits::default(), &ways)?;
     configured.plan.check_constants()?;
     let spec = registry::find(&config.definition).expect("what is configured has a definition");
+    check_mappings(spec, config)?;
     check_addresses(spec, config, if allow_private { Addresses::Any } else { Addresses::Public })?;
     Ok(configured.plan.needs())
+}
+
+/// What only the transport knows of mappings.
+fn check_mappings(spec: &Spec, config: &DestinationConfig) -> Result<(), SettingsError> {
+    match spec.transport {
+        TransportSpec::Postgresql => check_columns(spec, config.mappings.as_deref().unwrap_or_default()),
+        TransportSpec::Http(_) | TransportSpec::ObjectStorage => Ok(()),
+    }
 }
 
 fn check_addresses(
@@ -198,5 +208,49 @@ mod tests {
                 (database("169.254.169.254", "verify_full"), metadata, metadata),
             ],
         );
+    }
+
+    #[test]
+    fn what_can_never_be_sent_is_refused_where_it_was_written() {
+        let slack = |over: Value| {
+            let mut settings = json!({"webhook_url": "https://hooks.slack.com/services/T/B/x"});
+            settings.as_object_mut().expect("an object").extend(over.as_object().expect("an object").clone());
+            config("slack", settings)
+        };
+        let mapped = |config: DestinationConfig, action: &str, fields: Value| {
+            let mapping =
+                json!([{"id": 1, "name": "m", "action": action, "enabled": true, "fields": fields}]);
+            let mappings = serde_json::from_value(mapping).expect("mappings");
+            DestinationConfig { mappings: Some(mappings), ..config }
+        };
+        let posted = |fields: Value| mapped(slack(json!({})), "post_message", fields);
+        let hook = || config("webhook", json!({"url": "https://example.com/hook"}));
+        let cases = [
+            (slack(json!({})), None),
+            (slack(json!({"message": "   "})), Some("message")),
+            (slack(json!({"message": "{{! note }}"})), Some("message")),
+            (slack(json!({"message": "{{$.event}}"})), Some("message")),
+            (slack(json!({"username": "x".repeat(80)})), None),
+            (slack(json!({"username": "x".repeat(200)})), Some("username")),
+            (posted(json!({"text": {"@template": "{{! note }}"}})), Some("mappings[0].fields.text")),
+            (
+                posted(json!({"text": {"@template": "{{$.event}}"}})),
+                Some("mappings[0].fields.text.@template"),
+            ),
+            (posted(json!({"text": ""})), Some("mappings[0].fields.text")),
+            (posted(json!({"text": null})), Some("mappings[0].fields.text")),
+            (posted(json!({"text": null, "blocks": [{"type": "divider"}]})), None),
+            (mapped(hook(), "send", json!({"event": "  "})), Some("mappings[0].fields.event")),
+            (mapped(hook(), "send", json!({"event": []})), Some("mappings[0].fields.event")),
+            (mapped(hook(), "send", json!({"event": {}})), None),
+        ];
+        for (number, (config, want)) in (1..).zip(cases) {
+            let refused = check(&config, false).err();
+            assert_eq!(
+                refused.as_ref().map(|error| error.field.as_str()),
+                want,
+                "case {number}: {refused:?}"
+            );
+        }
     }
 }

@@ -123,6 +123,11 @@ impl Configured {
         self.batch.delay >= LONG_DELAY
     }
 
+    /// How many deliveries may wait to be tried again: at least two requests full.
+    pub(crate) fn queue(&self, limits: &Limits) -> usize {
+        limits.queue.max(self.batch.events.saturating_mul(2))
+    }
+
     /// How far it may read ahead, and how many bytes of events it may hold.
     pub(crate) fn window(&self, limits: &Limits) -> (u64, usize) {
         let batch = u64::try_from(self.batch.events).unwrap_or(u64::MAX).saturating_mul(2);

@@ -3,14 +3,16 @@
 //! Consent comes from the event (`context.consent.categoryPreferences`) and from the profile, as the activation carries it.
 //! An event with preferences has to grant every category itself, and the profile must have refused none of them. Without
 //! preferences the profile has to have granted every category. Where nothing was ever said by either, the rule says what
-//! holds. So preferences that are there but empty refuse everything, while `context.consent` without any is as if it
-//! were missing.
+//! holds. So preferences that are there but empty, or that can't be read, refuse everything, while `context.consent` without
+//! any is as if it were missing. What an event says is read where profiles read it, too ([`Preferences`]): what keeps one event
+//! back is never forgotten with the next one.
 //!
 //! What a profile had said can't be told of activations from before a destination named a category. An event without
 //! preferences is then not sent, whatever the rule says: the profile may have refused.
 
 use std::collections::BTreeMap;
 use tributary_model::activation::ActivationHeader;
+use tributary_model::consent::Preferences;
 use tributary_model::json::Members;
 use tributary_model::workspace::{ConsentRule, MissingConsent};
 
@@ -49,7 +51,7 @@ pub(crate) fn refusal(rule: &ConsentRule, event: &Members<'_>, by_profile: Said<
     if rule.categories.is_empty() {
         return None;
     }
-    let by_event = preferences(event);
+    let by_event = Preferences::of(event);
     match (&by_event, by_profile, rule.missing) {
         (None, Said::Nothing, MissingConsent::Open) => return None,
         (None, Said::Nothing, MissingConsent::Closed) => {
@@ -64,19 +66,12 @@ pub(crate) fn refusal(rule: &ConsentRule, event: &Members<'_>, by_profile: Said<
     let refused = rule.categories.iter().find(|category| {
         let by_profile = by_profile.about(category);
         let is_granted = match &by_event {
-            Some(said) => {
-                said.get(category).is_some_and(|value| value.get() == "true") && by_profile != Some(false)
-            }
+            Some(said) => said.grants(category) && by_profile != Some(false),
             None => by_profile == Some(true),
         };
         !is_granted
     });
     refused.map(|category| format!("consent: `{category}` is not granted"))
-}
-
-/// What an event says itself; `None` if it says nothing.
-fn preferences<'a>(event: &Members<'a>) -> Option<Members<'a>> {
-    event.object("context")?.object("consent")?.object("categoryPreferences")
 }
 
 #[cfg(test)]
@@ -108,7 +103,7 @@ mod tests {
     fn event_and_profile_have_to_agree_to_every_category() {
         let both: &[&str] = &["ads", "mail"];
         // (categories, what was said, passes where missing consent is closed, and where it is open)
-        let cases: [(&[&str], Case, bool, bool); 21] = [
+        let cases: [(&[&str], Case, bool, bool); 25] = [
             (&[], (Some("{}"), Some(&[("ads", false)])), true, true),
             (&[], (None, None), true, true),
             (both, (None, Some(&[])), false, true),
@@ -120,9 +115,13 @@ mod tests {
             (both, (Some(r#"{"ads":true,"mail":1}"#), Some(&[])), false, false),
             (both, (Some(r#"{"Ads":true,"mail":true}"#), Some(&[])), false, false),
             (&["ads"], (Some(r#"{"ads":false,"ads":true}"#), Some(&[])), true, true),
-            // No object says nothing.
+            (&["ads"], (Some(r#"{"ads":true,"ads":"true"}"#), Some(&[])), false, false),
+            // `null` says nothing; what is no object refuses, as an empty one does, whatever was granted before.
             (both, (Some("null"), Some(&[])), false, true),
-            (both, (Some("[]"), Some(&[])), false, true),
+            (both, (Some("[]"), Some(&[])), false, false),
+            (&["ads"], (Some("[]"), Some(&[("ads", true)])), false, false),
+            (&["ads"], (Some(r#""ads""#), Some(&[("ads", true)])), false, false),
+            (&["ads"], (Some("null"), Some(&[("ads", true)])), true, true),
             // Where it can't be told what the profile had said, only an event can grant.
             (both, (None, None), false, false),
             (both, (Some("null"), None), false, false),
@@ -144,12 +143,40 @@ mod tests {
     #[test]
     fn a_consent_without_preferences_says_nothing() {
         let rule = ConsentRule { categories: ["ads".to_owned()].into(), missing: MissingConsent::Open };
-        for context in
-            ["null", "{}", r#"{"consent":{}}"#, r#"{"consent":true}"#, r#"{"consent":{"ads":false}}"#]
-        {
+        let contexts = [
+            "null",
+            "{}",
+            r#"{"consent":null}"#,
+            r#"{"consent":{}}"#,
+            r#"{"consent":{"ads":false}}"#,
+            r#"{"consent":{"categoryPreferences":null}}"#,
+        ];
+        for context in contexts {
             let event = format!(r#"{{"context":{context}}}"#);
             let event = Members::parse(&event).expect("an object");
             assert_eq!(refusal(&rule, &event, Said::Nothing), None, "{context}");
+        }
+    }
+
+    #[test]
+    fn what_stands_in_the_place_of_consent_and_is_no_object_refuses_everything() {
+        let rule = ConsentRule { categories: ["ads".to_owned()].into(), missing: MissingConsent::Open };
+        let granted: BTreeMap<Box<str>, bool> = [("ads".into(), true)].into();
+        for value in
+            ["[]", r#"["ads"]"#, r#""x""#, r#""""#, "0", "true", "false", r#"{"\ud800":1,"ads":true}"#]
+        {
+            let contexts = [
+                format!(r#"{{"consent":{value}}}"#),
+                format!(r#"{{"consent":{{"categoryPreferences":{value}}}}}"#),
+            ];
+            for context in contexts {
+                let event = format!(r#"{{"context":{context}}}"#);
+                let event = Members::parse(&event).expect("an object");
+                for said in [Said::Nothing, Said::Known(&granted)] {
+                    let want = Some("consent: `ads` is not granted");
+                    assert_eq!(refusal(&rule, &event, said).as_deref(), want, "{context}");
+                }
+            }
         }
     }
 

@@ -22,6 +22,28 @@ pub(crate) fn start_of(minute: u32) -> Timestamp {
     Timestamp::from_micros(i64::from(minute) * MINUTE_MICROS)
 }
 
+/// Whether what ended like that was brought to the receiver as far as it could be, so that it counts as mapped: it was taken or
+/// given up. What is left out or lost does not, however far it had come. So in all that was ever counted, what was received was
+/// left out, lost or mapped, and what was mapped was taken, was given up, or waits.
+pub(crate) fn counts_as_mapped(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Delivered | Outcome::DeadLetter => true,
+        Outcome::Filtered
+        | Outcome::FilteredByConsent
+        | Outcome::FilteredByIntegrations
+        | Outcome::FilteredByFilter
+        | Outcome::FilteredByTrigger
+        | Outcome::Rejected
+        | Outcome::Projected
+        | Outcome::Duplicate
+        | Outcome::Skipped
+        | Outcome::Expired
+        | Outcome::DestinationDeleted
+        | Outcome::WorkspaceDeleted
+        | Outcome::Unidentified => false,
+    }
+}
+
 /// What happened since the last commit, by the minute in which it happened.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Counts(BTreeMap<u32, Tally>);
@@ -32,13 +54,14 @@ impl Counts {
         self.tally(at).received += count;
     }
 
-    /// Deliveries passed every gate, and a mapping took them.
+    /// Deliveries passed every gate, and wait, or ended as what [`counts_as_mapped`].
     pub(crate) fn mapped(&mut self, at: Timestamp, count: u64) {
         let tally = self.tally(at);
         tally.mapped = tally.mapped.wrapping_add(count);
     }
 
-    /// A delivery that was counted as mapped is left out after all: the settings were changed while it waited.
+    /// A delivery that was counted as mapped is left out or lost after all: the settings were changed while it waited, it was
+    /// passed over, or it expired.
     pub(crate) fn unmapped(&mut self, at: Timestamp) {
         let tally = self.tally(at);
         tally.mapped = tally.mapped.wrapping_sub(1);
@@ -87,8 +110,8 @@ impl Counts {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Tally {
     pub(crate) received: u64,
-    /// Those that were mapped, less those that were left out later. It wraps below nothing, as of a minute in which more
-    /// were left out than mapped: then it is right in a sum with the minute in which those were mapped.
+    /// Those that were mapped, less those that were left out or lost later. It wraps below nothing, as of a minute in which
+    /// more were left out than mapped: then it is right in a sum with the minute in which those were mapped.
     pub(crate) mapped: u64,
     pub(crate) ended: BTreeMap<Outcome, u64>,
     /// Attempts that failed.
@@ -102,7 +125,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Deliveries that were mapped. Nothing where more were left out that had been mapped before.
+    /// Deliveries that were mapped. Nothing where more were left out or lost that had been mapped before.
     pub(crate) fn mapped(&self) -> u64 {
         u64::try_from(self.mapped.cast_signed()).unwrap_or(0)
     }

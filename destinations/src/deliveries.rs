@@ -18,8 +18,8 @@ pub struct DeliveryQuery {
     pub destination: Option<DestinationId>,
     /// Of events with that message id.
     pub message_id: Option<MessageId>,
-    /// Of that profile.
-    pub profile: Option<ProfileId>,
+    /// Of one of these profiles, if any is named: those who are one person now were several before.
+    pub profiles: Vec<ProfileId>,
     /// What became of it.
     pub state: Option<DeliveryState>,
     /// An attempt of it failed for that reason.
@@ -176,11 +176,11 @@ pub(crate) fn deliveries(
     workspace: WorkspaceId,
     query: &DeliveryQuery,
 ) -> Result<DeliveryPage, StoreError> {
-    let sought = match (&query.message_id, query.profile, query.destination) {
-        (Some(message), _, _) => Sought::Message(workspace, message.clone()),
-        (None, Some(profile), _) => Sought::Profile(workspace, profile),
-        (None, None, Some(destination)) => Sought::Destinations(vec![Key { workspace, destination }]),
-        (None, None, None) => Sought::Destinations(store.destinations_of(workspace)?),
+    let sought = match (&query.message_id, query.destination) {
+        (Some(message), _) => Sought::Message(workspace, message.clone()),
+        (None, _) if !query.profiles.is_empty() => Sought::Profiles(workspace, query.profiles.clone()),
+        (None, Some(destination)) => Sought::Destinations(vec![Key { workspace, destination }]),
+        (None, None) => Sought::Destinations(store.destinations_of(workspace)?),
     };
     let from = Place::at(query.from.unwrap_or(Timestamp::MIN));
     let until = Place::at(query.until.unwrap_or(Timestamp::from_micros(i64::MAX)));
@@ -221,7 +221,8 @@ fn delivery(
     let Some(newest) = attempts.last().cloned() else { return Ok(None) };
     let is_asked_for = query.destination.is_none_or(|destination| destination == key.destination)
         && query.message_id.as_ref().is_none_or(|id| *id == newest.message_id)
-        && query.profile.is_none_or(|profile| newest.profile == Some(profile))
+        && (query.profiles.is_empty()
+            || newest.profile.is_some_and(|profile| query.profiles.contains(&profile)))
         && query.reason.is_none_or(|reason| {
             attempts.iter().filter_map(|attempt| attempt.failure.as_ref()).any(|why| why.reason == reason)
         });
@@ -268,9 +269,18 @@ fn state(
     }
     // It waited when its attempt had failed, so it has ended, without another one that is remembered.
     let (state, said) = books.of(key, newest.activation)?;
-    // If a replay sent it again, that may be said of the first time: these two end by an attempt.
-    let by_attempt = [Outcome::Delivered, Outcome::DeadLetter];
-    let said = said.filter(|outcome| newest.replay.is_none() || !by_attempt.contains(outcome));
+    // If a replay sent it again, what ends by an attempt may be said of another time.
+    let said = match said {
+        Some(Outcome::Delivered | Outcome::DeadLetter) if newest.replay.is_some() => None,
+        // Nobody says so of the first time: that ended without an attempt, and a replay brought it.
+        Some(Outcome::Delivered) => Some(Outcome::Skipped),
+        Some(Outcome::DeadLetter) => {
+            let given_up = store.given_up(key, newest.activation, &newest.message_id)?;
+            let by_replay = given_up.is_some_and(|attempt| attempt.replay.is_some());
+            Some(if by_replay { Outcome::Skipped } else { Outcome::DeadLetter })
+        }
+        Some(_) | None => said,
+    };
     Ok(match (said, state) {
         (Some(outcome), _) => DeliveryState::Ended(outcome),
         (None, Some(state)) if state.ended => DeliveryState::Ended(Outcome::DestinationDeleted),

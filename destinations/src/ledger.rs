@@ -11,11 +11,12 @@
 
 mod committing;
 mod parts;
+mod replayed;
 
 pub(crate) use parts::{Job, LetterLimits, Mapped, Settled};
 
 use crate::config::Key;
-use crate::counts::Counts;
+use crate::counts::{Counts, counts_as_mapped};
 use crate::dead_letter::DeadLetter;
 use crate::definition::{BatchAmong, OrderSpec};
 use crate::order::{Arrival, LaneKey, Order};
@@ -23,6 +24,7 @@ use crate::records::{AttemptRecord, Ending, ExchangeRecord};
 use crate::replay::ReplayJob;
 use crate::store::{Remembered, letter_size};
 use crate::stored::{Mark, StoredPause, Totals, Waiting};
+use replayed::ByReplay;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use tributary_model::outcome::Outcome;
@@ -69,6 +71,7 @@ pub(crate) struct Ledger {
     letter_limits: LetterLimits,
     queue: BTreeMap<u64, Waiting>,
     queue_bytes: u64,
+    by_replay: ByReplay,
     fresh: HashMap<u64, Fresh>,
     fresh_bytes: usize,
     /// Bytes of those that have not been handed out.
@@ -108,6 +111,7 @@ impl Ledger {
             letter_limits,
             queue: BTreeMap::new(),
             queue_bytes: 0,
+            by_replay: ByReplay::default(),
             fresh: HashMap::new(),
             fresh_bytes: 0,
             ready_bytes: 0,
@@ -121,6 +125,7 @@ impl Ledger {
         for (sequence, waiting) in remembered.waiting {
             ledger.order.wait(ledger.lane(sequence, waiting.profile), sequence, waiting.due);
             ledger.queue_bytes += u64::from(waiting.bytes);
+            ledger.by_replay.add(&waiting);
             ledger.arrivals.insert((waiting.received_at, sequence));
             ledger.queue.insert(sequence, waiting);
         }
@@ -236,6 +241,7 @@ impl Ledger {
         if !self.is_settled(sequence) {
             self.totals.taken += 1;
             self.changes.counts.received(now, 1);
+            self.changes.counts.mapped(now, u64::from(counts_as_mapped(outcome)));
             self.count(sequence, outcome, None, now);
             self.settle(sequence);
         }
@@ -330,11 +336,16 @@ impl Ledger {
             if waiting.alone && !jobs.is_empty() {
                 break;
             }
-            self.order.take(self.lane(sequence, waiting.profile));
-            self.under_way += 1;
-            bytes += waiting.bytes as usize;
+            let lane = self.lane(sequence, waiting.profile);
+            self.order.take(lane);
             let is_alone = waiting.alone;
-            jobs.push(Job { sequence, again: true, waiting, activation: None, mapped: None });
+            let mut next = Some((sequence, waiting));
+            while let Some((sequence, waiting)) = next {
+                bytes += waiting.bytes as usize;
+                let is_full = jobs.len() + 1 >= most || bytes >= bytes_most;
+                next = if is_full { None } else { self.take_behind(lane, &waiting, now) };
+                jobs.push(self.hand_out(sequence, waiting));
+            }
             if is_alone {
                 break;
             }
@@ -354,6 +365,8 @@ impl Ledger {
             Some(waiting) => {
                 self.changes.waiting.insert(sequence);
                 self.queue_bytes -= u64::from(waiting.bytes);
+                self.by_replay.come_back(&waiting);
+                self.by_replay.remove(&waiting);
                 self.arrivals.remove(&(waiting.received_at, sequence));
                 (waiting.profile, waiting.replay)
             }
@@ -365,6 +378,9 @@ impl Ledger {
                 (fresh.and_then(|fresh| fresh.activation.header.profile), None)
             }
         };
+        if replay.is_none() && !counts_as_mapped(outcome) {
+            self.changes.counts.unmapped(now);
+        }
         self.count(sequence, outcome, replay, now);
         self.order.ended(self.lane(sequence, profile), sequence);
     }
@@ -372,6 +388,7 @@ impl Ledger {
     /// A delivery that was under way has failed, or could not be tried, and waits.
     pub(crate) fn failed(&mut self, sequence: u64, waiting: Waiting, now: Timestamp) {
         self.under_way -= 1;
+        self.by_replay.come_back(&waiting);
         self.take_fresh(sequence, now);
         let lane = self.lane(sequence, waiting.profile);
         let behind = self.order.failed(lane, sequence, waiting.due);
@@ -399,11 +416,13 @@ impl Ledger {
     /// Ends waiting deliveries of which `which` is true, without an attempt. Those under way end by their results.
     pub(crate) fn end_waiting(&mut self, which: impl Fn(&Waiting) -> bool, outcome: Outcome, now: Timestamp) {
         let ends = self.queue.iter().filter(|(_, waiting)| which(waiting));
-        let ends: Vec<_> = ends.map(|(sequence, waiting)| (*sequence, waiting.profile)).collect();
-        for (sequence, profile) in ends {
-            if !self.order.is_taken(self.lane(sequence, profile), sequence) {
+        let ends: Vec<_> = ends.map(|(sequence, waiting)| (*sequence, waiting.clone())).collect();
+        for (sequence, waiting) in ends {
+            let lane = self.lane(sequence, waiting.profile);
+            if !self.order.is_taken(lane, sequence) {
                 self.under_way += 1;
-                self.order.claim(self.lane(sequence, profile));
+                self.by_replay.begin(&waiting);
+                self.order.claim(lane);
                 self.untold = true;
                 self.ended(sequence, outcome, now);
                 self.untold = false;
@@ -536,9 +555,11 @@ impl Ledger {
 
     fn put_waiting(&mut self, sequence: u64, waiting: Waiting) {
         self.queue_bytes += u64::from(waiting.bytes);
+        self.by_replay.add(&waiting);
         self.arrivals.insert((waiting.received_at, sequence));
         if let Some(before) = self.queue.insert(sequence, waiting) {
             self.queue_bytes -= u64::from(before.bytes);
+            self.by_replay.remove(&before);
         }
         self.changes.waiting.insert(sequence);
         self.changes.results += 1;

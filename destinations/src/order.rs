@@ -5,6 +5,7 @@
 //! go on. A delivery without a profile has a lane of its own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
 use tributary_model::{ProfileId, Timestamp};
 
 /// What has to go in order.
@@ -39,8 +40,8 @@ struct Lane {
     waiting: BTreeMap<u64, Timestamp>,
     /// Its entry in `Order::due`.
     listed: Option<(Timestamp, u64)>,
-    /// The one of `waiting` that is under way.
-    taken: Option<u64>,
+    /// Those of `waiting` that are under way.
+    taken: BTreeSet<u64>,
     /// Those not tried yet. Empty while `waiting` is not.
     held: VecDeque<u64>,
 }
@@ -124,13 +125,29 @@ impl Order {
         {
             self.due.remove(&listed);
             lane.busy += 1;
-            lane.taken = Some(listed.1);
+            lane.taken.insert(listed.1);
+        }
+    }
+
+    /// The waiting one of that lane behind those that were taken, if it is due.
+    pub(crate) fn due_behind(&self, key: LaneKey, now: Timestamp) -> Option<u64> {
+        let lane = self.lanes.get(&key)?;
+        let behind = (Bound::Excluded(*lane.taken.last()?), Bound::Unbounded);
+        let (sequence, due) = lane.waiting.range(behind).next()?;
+        (*due <= now).then_some(*sequence)
+    }
+
+    /// Takes the one that [`Order::due_behind`] named, for the same request.
+    pub(crate) fn take_due_behind(&mut self, key: LaneKey, sequence: u64) {
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.busy += 1;
+            lane.taken.insert(sequence);
         }
     }
 
     /// Whether a waiting one is under way.
     pub(crate) fn is_taken(&self, key: LaneKey, sequence: u64) -> bool {
-        self.lanes.get(&key).is_some_and(|lane| lane.taken == Some(sequence))
+        self.lanes.get(&key).is_some_and(|lane| lane.taken.contains(&sequence))
     }
 
     /// Takes a waiting one that is not under way out of its turn, to be ended with [`Order::ended`].
@@ -150,7 +167,7 @@ impl Order {
         if let Some(lane) = self.lanes.get_mut(&key) {
             lane.busy = lane.busy.saturating_sub(1);
             lane.waiting.remove(&sequence);
-            lane.taken = lane.taken.filter(|taken| *taken != sequence);
+            lane.taken.remove(&sequence);
         }
         self.settle(key);
     }
@@ -161,7 +178,7 @@ impl Order {
         let lane = self.lanes.entry(key).or_default();
         lane.busy = lane.busy.saturating_sub(1);
         lane.waiting.insert(sequence, due);
-        lane.taken = lane.taken.filter(|taken| *taken != sequence);
+        lane.taken.remove(&sequence);
         let held = std::mem::take(&mut lane.held);
         self.settle(key);
         held

@@ -49,13 +49,15 @@ impl Step {
     }
 }
 
-/// What became of deliveries within a time. What is taken up at its end may end behind it, so the numbers need not add up.
+/// What became of deliveries within a time. Over all time, what was received was left out, lost or mapped, and what was mapped
+/// was taken, was given up, or waits. What is taken up at the end of a time may end behind it, so that its numbers need not add up.
 /// What replays sent again is counted apart: it would show events as received twice, and as delivered late.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Flow {
     /// Deliveries that were taken up.
     pub received: u64,
-    /// Those that passed every gate, and were mapped; without those that a change of the settings left out while they waited.
+    /// Those that passed every gate: they were taken or given up, or wait. Without those that were left out, passed over or lost
+    /// while they waited.
     pub mapped: u64,
     /// Those that ended, by how.
     pub ended: BTreeMap<Outcome, u64>,

@@ -100,7 +100,7 @@ impl Plan {
     /// a plan that was saved before a definition knew better still does what its other mappings say.
     ///
     /// # Errors
-    /// The first such field.
+    /// The first such field, or the setting that it is filled with.
     pub(crate) fn check_constants(&self) -> Result<(), SettingsError> {
         self.mappings.iter().try_for_each(CompiledMapping::check_constants)
     }

@@ -162,12 +162,7 @@ impl Sending<'_> {
                 );
                 self.ledger.ended(job.sequence, Outcome::Expired, ended);
             }
-            AttemptResult::LeftOut(outcome) => {
-                self.ledger.ended(job.sequence, outcome, ended);
-                if job.waiting.replay.is_none() {
-                    self.ledger.counts().unmapped(ended);
-                }
-            }
+            AttemptResult::LeftOut(outcome) => self.ledger.ended(job.sequence, outcome, ended),
             AttemptResult::NotTried => unreachable!("it was entered above"),
         }
     }

@@ -2,7 +2,7 @@
 //! first finds is put into the retry queue, from which it goes like everything else. How far each is becomes durable with
 //! what it queued, so a restart goes on where it was.
 
-use crate::replay::{ReplayJob, ReplayKind, ReplayState, Scanned, scan};
+use crate::replay::{Amount, Pacing, Portion, ReplayJob, ReplayKind, ReplayState, Scanned, scan};
 use crate::sending::{Sending, at_end_of};
 use crate::store::StoreError;
 use crate::stored::Waiting;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tributary_model::Timestamp;
 use tributary_model::outcome::Outcome;
 
-/// Deliveries that are queued at once, at most.
+/// Deliveries that are queued at once, at most: where a request carries more, so many as that.
 const PIECE: usize = 1_000;
 
 /// How long a replay that sends waits for room in the queue.
@@ -27,8 +27,8 @@ const UNREADABLE_PAUSE: Duration = Duration::from_secs(5);
 pub(crate) enum Step {
     /// It was looked for the replays that are to run.
     Looked(Result<Vec<ReplayJob>, StoreError>),
-    /// A piece was read for the replay of this number.
-    Scanned(u64, Result<Scanned, Unscanned>),
+    /// A piece was read for the replay of this kind and number.
+    Scanned(ReplayKind, u64, Result<Scanned, Unscanned>),
 }
 
 /// A piece could not be read.
@@ -56,8 +56,10 @@ pub(crate) struct Replaying {
     looking: Option<BoxFuture<'static, Step>>,
     /// From when on it is to be looked for those that are to run.
     look_at: Option<Instant>,
-    /// When the last of those queued is due.
-    last_due: Timestamp,
+    /// When those queued are due where there is a rate.
+    pacing: Pacing,
+    /// What the piece that is being read may put into the retry queue.
+    reserved: Amount,
 }
 
 impl Replaying {
@@ -69,7 +71,8 @@ impl Replaying {
             counts: Scanner::default(),
             looking: None,
             look_at: None,
-            last_due: Timestamp::MIN,
+            pacing: Pacing::new(Timestamp::MIN, 0),
+            reserved: Amount::default(),
         }
     }
 
@@ -138,38 +141,94 @@ impl Sending<'_> {
         }
         let room = match kind {
             ReplayKind::Sends if !self.config.enabled => return,
-            ReplayKind::Sends => self.room_for_replayed(job.order.rate_per_second),
-            ReplayKind::Counts => Some((PIECE, usize::MAX)),
+            ReplayKind::Sends => self.room_for_replayed(job),
+            ReplayKind::Counts => Some(Amount { count: PIECE, bytes: u64::MAX }),
         };
         let Some(most) = room else {
             self.replaying.scanner(kind).not_before = Some(Instant::now() + PAUSE);
             return;
         };
+        let most_bytes = usize::try_from(most.bytes).unwrap_or(usize::MAX);
         let (log, store) = (Arc::clone(&self.means.log), Arc::clone(&self.worker.shared.store));
         let (key, plan, job) = (self.worker.key, Arc::clone(&self.means.configured.plan), job.clone());
         let id = job.id;
-        let scanning = tokio::task::spawn_blocking(move || scan(&*log, &store, key, &plan, &job, most));
+        let scanning = tokio::task::spawn_blocking(move || {
+            scan(&*log, &store, key, &plan, &job, (most.count, most_bytes))
+        });
         let scanned = async move {
             let scanned = match scanning.await {
                 Ok(Ok(scanned)) => Ok(scanned),
                 Ok(Err(why)) => Err(Unscanned { is_final: why.is_final(), why: why.to_string() }),
                 Err(_) => Err(Unscanned { is_final: false, why: "a thread was lost".to_owned() }),
             };
-            Step::Scanned(id, scanned)
+            Step::Scanned(kind, id, scanned)
         };
+        match kind {
+            ReplayKind::Sends => self.replaying.reserved = most,
+            ReplayKind::Counts => {}
+        }
         self.replaying.scanner(kind).step = Some(scanned.boxed());
     }
 
-    /// How many deliveries may be queued again now, and how many bytes of events; `None` if none may.
-    fn room_for_replayed(&self, rate_per_second: Option<u32>) -> Option<(usize, usize)> {
+    /// What may be queued again now; `None` if nothing may.
+    fn room_for_replayed(&self, job: &ReplayJob) -> Option<Amount> {
+        let (batch, now) = (self.means.configured.batch, self.means.clock.now());
+        let (rate, pacing) = (job.order.rate_per_second, self.replaying.pacing);
+        let portion = rate.map(|rate| self.portion(rate));
+        let is_far_ahead = portion.is_some_and(|portion| pacing.is_far_ahead(portion, now));
+        if self.ledger.paused().is_some() || is_far_ahead {
+            self.show_waits_for_room(false);
+            return None;
+        }
+        let by_rate = portion.map_or(usize::MAX, |portion| {
+            pacing.lacks(portion, now).max(rate.map_or(0, |rate| rate as usize))
+        });
+        let own = self.ledger.of_replay(job.id);
+        let room = self.queue_total().room(own.queued, self.queue_used());
+        let full = match batch.events {
+            ..=1 => Amount { count: 1, bytes: 1 },
+            events => Amount {
+                count: events.min(by_rate),
+                bytes: (batch.bytes as u64).min(self.queue_total().half().bytes),
+            },
+        };
+        // Where some of what it queued is about to go there will be room for a whole request.
+        let is_due = own.queued.count > 0 && self.ledger.next_due_at().is_some_and(|due| due <= now);
+        let is_going_on = own.under_way > 0 || is_due;
+        let is_ahead = portion.is_some() && pacing.is_ahead(now);
+        self.show_waits_for_room(room.is_none() && !is_going_on && !is_ahead);
+        if room.is_none() || (is_going_on && !room.holds(full)) {
+            return None;
+        }
+        let most = room.count.min(PIECE.max(batch.events)).min(by_rate);
+        let whole = if most > batch.events { most - most % batch.events } else { most };
+        Some(Amount { count: whole, bytes: room.bytes })
+    }
+
+    /// What the retry queue holds at most.
+    pub(crate) fn queue_total(&self) -> Amount {
         let limits = &self.worker.shared.limits;
-        let room = (limits.queue / 2).saturating_sub(self.ledger.queue().len());
-        let room_bytes = (limits.retry_bytes / 2).saturating_sub(self.ledger.queue_bytes());
-        let by_rate = rate_per_second.map_or(PIECE, |rate| rate.max(1) as usize);
-        let most = room.min(PIECE).min(by_rate);
-        let is_far_ahead = self.replaying.last_due > self.means.clock.now().plus_micros(1_000_000);
-        let must_wait = most == 0 || room_bytes == 0 || self.ledger.paused().is_some() || is_far_ahead;
-        (!must_wait).then(|| (most, usize::try_from(room_bytes).unwrap_or(usize::MAX)))
+        Amount { count: self.means.configured.queue(limits), bytes: limits.retry_bytes }
+    }
+
+    /// What counts against that: what is taken in, or will be by a replay, may all have to wait.
+    pub(crate) fn queue_used(&self) -> Amount {
+        let Amount { count, bytes } = self.replaying.reserved;
+        let fresh_bytes = self.ledger.fresh_bytes() as u64;
+        Amount {
+            count: self.ledger.queue().len() + self.ledger.fresh_len() + count,
+            bytes: (self.ledger.queue_bytes() + fresh_bytes).saturating_add(bytes),
+        }
+    }
+
+    /// How much of a replay of that rate is due at once.
+    fn portion(&self, rate_per_second: u32) -> Portion {
+        let batch = self.means.configured.batch;
+        Portion::of(rate_per_second, batch.events, batch.delay, self.queue_total().half().count)
+    }
+
+    fn show_waits_for_room(&self, waits: bool) {
+        self.worker.cell.change(|status| status.replay_waits_for_room = waits);
     }
 
     fn look_for_replays(&mut self) {
@@ -189,7 +248,11 @@ impl Sending<'_> {
                 tracing::error!(%destination, error = %why, "replays can't be read");
                 self.replaying.look_at = Some(Instant::now() + UNREADABLE_PAUSE);
             }
-            Step::Scanned(id, scanned) => {
+            Step::Scanned(kind, id, scanned) => {
+                match kind {
+                    ReplayKind::Sends => self.replaying.reserved = Amount::default(),
+                    ReplayKind::Counts => {}
+                }
                 let jobs = &self.replaying.jobs;
                 // One that was cancelled meanwhile takes nothing any more.
                 let Some(at) = jobs.iter().position(|job| job.id == id && job.is_running()) else { return };
@@ -197,7 +260,6 @@ impl Sending<'_> {
                     Ok(scanned) => self.queue_again(at, &scanned),
                     Err(Unscanned { why, is_final }) => {
                         tracing::warn!(%destination, replay = id, error = why, "a replay can't read on");
-                        let kind = jobs[at].order.kind();
                         self.replaying.scanner(kind).not_before = Some(Instant::now() + UNREADABLE_PAUSE);
                         if is_final {
                             self.end_replay(id, ReplayState::Failed(why));
@@ -226,8 +288,12 @@ impl Sending<'_> {
             }
             // One that counts queues nothing, and leaves alone how what the other queues is spread.
             if job.order.kind() == ReplayKind::Sends {
-                let of_it = self.ledger.queue().values().filter(|waiting| waiting.replay == Some(job.id));
-                replaying.last_due = of_it.map(|waiting| waiting.due).max().unwrap_or(now).max(now);
+                self.worker.cell.change(|status| status.replay_waits_for_room = false);
+                // What was tried is due by its failure, not by the rate.
+                let is_of_it = |waiting: &&Waiting| waiting.replay == Some(job.id) && waiting.attempts == 0;
+                let dues = self.ledger.queue().values().filter(is_of_it).map(|waiting| waiting.due);
+                let last = dues.clone().max().unwrap_or(now);
+                replaying.pacing = Pacing::new(last, dues.filter(|due| *due == last).count());
             }
             replaying.jobs.push(job);
         }
@@ -237,14 +303,14 @@ impl Sending<'_> {
     fn queue_again(&mut self, at: usize, scanned: &Scanned) {
         let mut job = self.replaying.jobs[at].clone();
         let now = self.means.clock.now();
-        let apart = job.order.rate_per_second.map_or(0, |rate| 1_000_000 / i64::from(rate.max(1)));
-        self.replaying.last_due = self.replaying.last_due.max(now);
+        let portion = job.order.rate_per_second.map(|rate| self.portion(rate));
         for found in &scanned.found {
             let waiting = Waiting::of_header(found.frame, &found.header, found.bytes);
-            let waiting = Waiting { due: self.replaying.last_due, replay: Some(job.id), ..waiting };
-            if self.ledger.send_again(found.sequence, waiting, now) {
+            let mut pacing = self.replaying.pacing;
+            let due = portion.map_or(now, |portion| pacing.take(portion, now));
+            if self.ledger.send_again(found.sequence, Waiting { due, replay: Some(job.id), ..waiting }, now) {
                 job.queued += 1;
-                self.replaying.last_due = self.replaying.last_due.plus_micros(apart);
+                self.replaying.pacing = pacing;
             }
         }
         job.take(scanned);
@@ -265,14 +331,14 @@ impl Sending<'_> {
             }
             self.ledger.set_replay(job.clone());
         }
-        let queue = self.ledger.queue();
-        let has_queued = |id| queue.values().any(|waiting| waiting.replay == Some(id));
+        let ledger = &self.ledger;
+        let has_queued = |id| ledger.of_replay(id).queued.count > 0;
         self.replaying.jobs.retain(|job| job.is_running() || has_queued(job.id));
     }
 
     /// Whether something that a replay queued has not ended.
     fn has_queued(&self, id: u64) -> bool {
-        self.ledger.queue().values().any(|waiting| waiting.replay == Some(id))
+        self.ledger.of_replay(id).queued.count > 0
     }
 
     fn end_replay(&mut self, id: u64, state: ReplayState) {

@@ -342,15 +342,14 @@ impl<'a> Sending<'a> {
     fn limit(&self, sequence: u64) -> Option<Limit> {
         let limits = &self.worker.shared.limits;
         let (window, window_bytes) = self.means.configured.window(limits);
-        let queue = limits.queue.max(self.means.configured.batch.events.saturating_mul(2));
+        let (used, total) = (self.queue_used(), self.queue_total());
         if sequence >= self.durable_cursor.saturating_add(window) {
             Some(Limit::Window)
         } else if self.ledger.fresh_bytes() >= window_bytes {
             Some(Limit::WindowBytes)
-        } else if self.ledger.queue_bytes() + self.ledger.fresh_bytes() as u64 >= limits.retry_bytes {
-            // What is taken in may all have to wait.
+        } else if used.bytes >= total.bytes {
             Some(Limit::QueueBytes)
-        } else if self.ledger.queue().len() + self.ledger.fresh_len() >= queue {
+        } else if used.count >= total.count {
             Some(Limit::Queue)
         } else {
             None

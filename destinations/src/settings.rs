@@ -185,7 +185,7 @@ fn check_text<'a>(
     let refuse = |message: String| SettingsError::new(&setting.name, message);
     let text = text(spec, settings, &setting.name)?.unwrap_or_default();
     if text.is_empty() {
-        return Err(refuse("is empty; leave it out to go without it".to_owned()));
+        return Err(refuse(if_empty(spec, setting, settings)));
     }
     if text.len() > TEXT_BYTES_MAX {
         return Err(refuse(format!("has {} bytes; the limit is {TEXT_BYTES_MAX}", text.len())));
@@ -199,6 +199,22 @@ fn check_text<'a>(
         }
     }
     Ok(text)
+}
+
+/// What is said of an empty text. Nobody is told to leave out what is asked for then.
+fn if_empty(spec: &Spec, setting: &SettingSpec, settings: &RawSettings) -> String {
+    if setting.default.is_some() {
+        return "is empty; leave it out for its default".to_owned();
+    }
+    if setting.required {
+        return "is empty, and required".to_owned();
+    }
+    let needs_it =
+        |other: &&SettingSpec| other.needs.contains(&setting.name) && given(settings, &other.name).is_some();
+    match spec.settings.iter().find(needs_it) {
+        Some(other) => format!("is empty, and required where `{}` is given", other.name),
+        None => "is empty; leave it out to go without it".to_owned(),
+    }
 }
 
 /// Refuses credentials in a URL that is shown to everybody who may read settings.
@@ -284,33 +300,35 @@ fn own_headers<'s>(spec: &'s Spec, settings: &RawSettings) -> BTreeSet<&'s str> 
         .collect()
 }
 
-/// Refuses a header for authorization beside settings that are sent in the same one: only one of them can be.
+/// Refuses that more than one way fills the header for authorization: only one of them would be sent.
 fn check_authorization(spec: &Spec, settings: &RawSettings) -> Result<(), SettingsError> {
     let TransportSpec::Http(http) = &spec.transport else { return Ok(()) };
-    let (mut header, mut other) = (None, None);
+    let (mut header, mut others) = (None, Vec::new());
     for way in &http.authentication {
-        match way {
+        let setting = match way {
             AuthenticationSpec::Headers { setting } => {
                 let headers = given(settings, setting).and_then(Value::as_object);
                 let mut names = headers.into_iter().flat_map(serde_json::Map::keys);
                 let name = names.find(|name| name.eq_ignore_ascii_case(AUTHORIZATION));
                 header = header.or(name.map(|name| format!("{setting}.{name}")));
+                continue;
             }
-            AuthenticationSpec::Header { name, setting, .. } if name == AUTHORIZATION => {
-                other = other.or(given(settings, setting).map(|_| setting));
-            }
+            AuthenticationSpec::Header { name, setting, .. } if name == AUTHORIZATION => setting,
             AuthenticationSpec::Basic { user: setting, .. }
-            | AuthenticationSpec::Oauth2 { token_url: setting, .. } => {
-                other = other.or(given(settings, setting).map(|_| setting));
-            }
-            AuthenticationSpec::Header { .. } | AuthenticationSpec::StandardWebhooks { .. } => {}
+            | AuthenticationSpec::Oauth2 { token_url: setting, .. } => setting,
+            AuthenticationSpec::Header { .. } | AuthenticationSpec::StandardWebhooks { .. } => continue,
+        };
+        // Two ways may be told apart by another setting.
+        if given(settings, setting).is_some() && !others.contains(setting) {
+            others.push(setting.clone());
         }
     }
-    match (header, other) {
-        (Some(header), Some(other)) => {
+    let mut all = header.into_iter().chain(others);
+    match (all.next(), all.next()) {
+        (Some(first), Some(second)) => {
             let message =
-                format!("is given beside `{other}`, which is sent in the same header; give one of them");
-            Err(SettingsError::new(header, message))
+                format!("is given beside `{second}`, which is sent in the same header; give one of them");
+            Err(SettingsError::new(first, message))
         }
         (None, _) | (_, None) => Ok(()),
     }

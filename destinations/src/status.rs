@@ -41,6 +41,8 @@ pub struct DestinationStatus {
     pub totals: Totals,
     /// Deliveries that replays sent again, counted durably since it was created.
     pub replayed: Totals,
+    /// Whether a replay that sends can't go on because others fill the retry queue, or what it queued itself keeps failing.
+    pub replay_waits_for_room: bool,
 }
 
 /// Why nothing is sent.

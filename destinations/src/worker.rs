@@ -177,6 +177,7 @@ impl Worker {
             problem: None,
             totals: ledger.totals().clone(),
             replayed: ledger.replayed().clone(),
+            replay_waits_for_room: false,
         }
     }
 
@@ -188,6 +189,7 @@ impl Worker {
             *status = DestinationStatus {
                 last_error: status.last_error.take(),
                 problem: status.problem.take(),
+                replay_waits_for_room: status.replay_waits_for_room,
                 // One that is begun again does not know yet when its receiver is tried next.
                 paused: summary.paused.map(|paused| {
                     let before = status.paused.take().filter(|before| before.reason == paused.reason);

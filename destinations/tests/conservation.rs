@@ -5,7 +5,10 @@ use crate::receiver::{Receiver, Reply};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use tributary_destinations::DestinationConfig;
+use tributary_destinations::overview::Step as Interval;
+use tributary_model::DestinationId;
 use tributary_model::activation::ActivationKind;
+use tributary_model::clock::Clock;
 use tributary_model::outcome::Outcome;
 
 /// How the receiver answers an event, attempt by attempt; after the last it takes it.
@@ -186,6 +189,7 @@ fn check(bench: &Bench, receiver: &Receiver, appended: &Appended) {
     let all = activations.len() as u64;
     let totals = bench.totals(1);
     assert_eq!((totals.taken, totals.ended_in_all(), bench.status(1).waiting), (all, all, 0));
+    check_counts(bench, all);
     let seen = receiver.seen();
     let taken: BTreeSet<_> = seen.iter().filter(|r| r.answered == 200).map(|r| r.text().to_owned()).collect();
     let letters = bench.dead_letters(1);
@@ -229,6 +233,19 @@ fn check(bench: &Bench, receiver: &Receiver, appended: &Appended) {
             .collect();
         assert!(order.is_sorted(), "profile {profile}: {order:?}");
     }
+}
+
+/// What was received was left out, lost or mapped; what was mapped was taken or given up, as nothing waits.
+fn check_counts(bench: &Bench, all: u64) {
+    let now = bench.clock.now();
+    let time = (now.plus_micros(-29 * 86_400 * SECOND), now.plus_micros(60 * SECOND));
+    let overview = bench.engine().overview(WORKSPACE, DestinationId(1), time, Interval::Day);
+    let flow = overview.expect("the store works").totals;
+    let dead: u64 = flow.dead_letters.values().sum();
+    let lost = flow.ended.get(&Outcome::Skipped).copied().unwrap_or(0);
+    assert_eq!((flow.received, flow.ended.values().sum::<u64>()), (all, all), "{flow:?}");
+    assert_eq!(flow.received, flow.filtered() + lost + flow.mapped, "{flow:?}");
+    assert_eq!(flow.mapped, flow.delivered() + dead, "{flow:?}");
 }
 
 fn number_of(event: &str) -> u64 {

@@ -1,6 +1,7 @@
 //! Replays: what was before is sent again, under the same ids.
 
 mod beside;
+mod sharing;
 
 use crate::harness::{Bench, SECOND, WORKSPACE, number_event, wait, webhook};
 use crate::receiver::{Receiver, Reply, Seen};

@@ -12,16 +12,18 @@
 //! event's own said counts beside them. So nothing that was said for the same ids before, after or at the same time overrules
 //! an event.
 //!
-//! What is not a boolean is no preference. An event without preferences says nothing. Preferences that are an empty object
-//! refuse everything: every category for the ids of that event, until a later event with that id grants it. That is kept
-//! under the empty name, which no category has.
+//! Only `true` grants: a category that is named with anything else is refused. An event without preferences says nothing, nor
+//! does one with `null` in their place. Preferences that are empty refuse everything: every category for the ids of that event,
+//! until a later event with that id grants it. That is kept under the empty name, which no category has. What can't be read as
+//! preferences counts as empty ones ([`Preferences`]).
 
 use crate::event::EventView;
 use crate::fragment::Sighting;
 use crate::id::{MessageId, SourceId};
-use crate::json::Members;
+use crate::json::{Members, is_null};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 /// How many categories are kept; those first by name.
@@ -65,7 +67,7 @@ pub struct Consent(BTreeMap<Box<str>, BTreeMap<u64, ConsentValue>>);
 impl Consent {
     /// Folds one event in. Folding it again changes nothing.
     pub fn fold(&mut self, event: &EventView<'_>, sighting: &Sighting) {
-        let Some(preferences) = preferences(event) else { return };
+        let Some(Preferences(preferences)) = Preferences::of(event.members()) else { return };
         let ids = ids(event);
         let mut say = |category: &str, granted: bool| {
             let Sighting { at, message_id, source } = sighting.clone();
@@ -76,11 +78,10 @@ impl Consent {
             return say(EVERYTHING, false);
         }
         // A name that occurs twice counts with its last value, as everywhere.
-        let said: BTreeMap<&str, Option<bool>> =
-            preferences.iter().map(|(category, value)| (category, boolean(value.get()))).collect();
+        let said: BTreeMap<&str, bool> =
+            preferences.iter().map(|(category, value)| (category, is_grant(value))).collect();
         for (category, granted) in said {
-            let is_name = category != EVERYTHING && category.len() <= CATEGORY_BYTES_MAX;
-            if let Some(granted) = granted.filter(|_| is_name) {
+            if category != EVERYTHING && category.len() <= CATEGORY_BYTES_MAX {
                 say(category, granted);
             }
         }
@@ -174,10 +175,41 @@ impl Consent {
     }
 }
 
+/// What an event says of consent itself, in `context.consent.categoryPreferences`: be it that everything is refused.
+///
+/// Where `consent` or `categoryPreferences` is neither an object nor null, somebody meant to say something that can't be read:
+/// that refuses everything, as preferences that are empty do. So does an object with names that are no text.
+#[derive(Default)]
+pub struct Preferences<'a>(Members<'a>);
+
+impl<'a> Preferences<'a> {
+    /// Reads the members of an event; `None` if they say nothing, as most don't.
+    pub fn of(event: &Members<'a>) -> Option<Self> {
+        let context = event.get("context")?.get();
+        if !may_state(context.as_bytes()) {
+            return None;
+        }
+        let Ok(context) = Members::parse(context) else {
+            // Something else than an object has no place for consent.
+            return context.starts_with('{').then(Self::default);
+        };
+        let Ok(consent) = Members::parse(given(&context, "consent")?.get()) else {
+            return Some(Self::default());
+        };
+        let preferences = given(&consent, "categoryPreferences")?;
+        Some(Self(Members::parse(preferences.get()).unwrap_or_default()))
+    }
+
+    /// Whether they grant a category: one that they do not name is refused.
+    pub fn grants(&self, category: &str) -> bool {
+        self.0.get(category).is_some_and(is_grant)
+    }
+}
+
 /// An event that states preferences itself, be they empty.
 pub struct StatedConsent<'a> {
     event: EventView<'a>,
-    preferences: Members<'a>,
+    preferences: Preferences<'a>,
 }
 
 impl<'a> StatedConsent<'a> {
@@ -187,7 +219,7 @@ impl<'a> StatedConsent<'a> {
             return None;
         }
         let event = EventView::parse(payload).ok()?;
-        let preferences = preferences(&event)?;
+        let preferences = Preferences::of(event.members())?;
         Some(Self { event, preferences })
     }
 
@@ -198,32 +230,23 @@ impl<'a> StatedConsent<'a> {
 
     /// Whether it grants a category: one that it does not name is refused.
     pub fn grants(&self, category: &str) -> bool {
-        self.preferences.get(category).is_some_and(|value| boolean(value.get()) == Some(true))
+        self.preferences.grants(category)
     }
 }
 
-/// `context.consent.categoryPreferences` of an event.
-fn preferences<'a>(event: &EventView<'a>) -> Option<Members<'a>> {
-    let context = event.members().get("context")?.get();
-    if !may_state(context.as_bytes()) {
-        return None;
-    }
-    Members::parse(context).ok()?.object("consent")?.object("categoryPreferences")
+/// A member that is there and not null.
+fn given<'a>(members: &Members<'a>, name: &str) -> Option<&'a RawValue> {
+    members.get(name).filter(|value| !is_null(value))
 }
 
 /// Whether it is worth a closer look: most events state nothing, and this is asked of every event. A name can be written with
 /// escapes.
 fn may_state(json: &[u8]) -> bool {
-    memchr::memmem::find(json, b"categoryPreferences").is_some()
-        || memchr::memmem::find(json, br"\u").is_some()
+    memchr::memmem::find(json, br#""consent""#).is_some() || memchr::memmem::find(json, br"\u").is_some()
 }
 
-fn boolean(json: &str) -> Option<bool> {
-    match json {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
-    }
+fn is_grant(value: &RawValue) -> bool {
+    value.get() == "true"
 }
 
 /// Whose preference an event states: hashes of its two ids.

@@ -24,7 +24,7 @@ pub(crate) use mask::{MASK, Masker};
 use crate::failure::{Failure, Reason};
 use crate::retry::parse_retry_after;
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method};
 use resolve::{Resolver, Unresolved, resolve};
 use rustls::{ClientConfig, RootCertStore};
@@ -43,6 +43,9 @@ const IDLE_CONNECTIONS_PER_HOST: usize = 32;
 
 /// How HTTP calls a body that is encoded in no way.
 const AS_IT_IS: &str = "identity";
+
+/// Headers that every request has, but for those that it sets itself: any kind of answer will do, encoded in no way.
+const HEADERS_OF_ALL: [(&str, &str); 2] = [("accept", "*/*"), ("accept-encoding", AS_IT_IS)];
 
 /// Why there is no way out at all.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +71,7 @@ pub(crate) struct OutboundRequest {
     pub(crate) method: String,
     /// Where to.
     pub(crate) url: Url,
-    /// Names in lower case, each once.
+    /// Names in lower case, each once; see [`OutboundRequest::headers_sent`].
     pub(crate) headers: Vec<(String, String)>,
     /// The body.
     pub(crate) body: Bytes,
@@ -78,6 +81,13 @@ impl OutboundRequest {
     /// The header of that name, in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every header that it goes with, its own and those that all requests have, but for the host and the length of the body,
+    /// which HTTP adds.
+    pub(crate) fn headers_sent(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        own.chain(HEADERS_OF_ALL.into_iter().filter(move |(name, _)| self.header(name).is_none()))
     }
 
     /// Sets a header, in the place of the one of that name if there is one.
@@ -166,16 +176,8 @@ impl Outbound {
         let client = self.client(&request.url)?;
         let method = Method::from_bytes(request.method.as_bytes());
         let method = method.map_err(|_| invalid("the method is none of HTTP"))?;
-        let mut outbound = client.request(method, request.url).timeout(timeout);
-        if !request.headers.iter().any(|(name, _)| name == ACCEPT_ENCODING.as_str()) {
-            outbound = outbound.header(ACCEPT_ENCODING, AS_IT_IS);
-        }
-        for (name, value) in request.headers {
-            let value = HeaderValue::from_str(&value);
-            let value = value.map_err(|_| invalid(&format!("the header {name} takes no such value")))?;
-            let known = HeaderName::from_bytes(name.as_bytes());
-            outbound = outbound.header(known.map_err(|_| invalid("a header's name is none of HTTP"))?, value);
-        }
+        let headers = header_map(&request)?;
+        let outbound = client.request(method, request.url).timeout(timeout).headers(headers);
         let response = outbound.body(request.body).send().await.map_err(|why| classify(&why))?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
@@ -261,6 +263,21 @@ async fn dial(rule: AddressRule, host: &str, port: u16) -> Result<TcpStream, Fai
     }
     let why = last.map_or_else(|| "the host has no address".to_owned(), |why| why.to_string());
     Err(no_connection(&why))
+}
+
+/// The headers that a request goes with.
+///
+/// # Errors
+/// One that HTTP does not take.
+fn header_map(request: &OutboundRequest) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in request.headers_sent() {
+        let value = HeaderValue::from_str(value);
+        let value = value.map_err(|_| invalid(&format!("the header {name} takes no such value")))?;
+        let known = HeaderName::from_bytes(name.as_bytes());
+        headers.insert(known.map_err(|_| invalid("a header's name is none of HTTP"))?, value);
+    }
+    Ok(headers)
 }
 
 /// Whether the body comes in another way than as it is.

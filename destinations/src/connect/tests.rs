@@ -315,6 +315,35 @@ async fn answers_are_read_as_they_come_and_no_further_than_asked() {
 }
 
 #[tokio::test]
+async fn what_is_said_to_be_sent_is_sent() {
+    let outbound = outbound(Addresses::Any);
+    let own = |headers: &[(&str, &str)]| -> Vec<(String, String)> {
+        headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let cases = [
+        (own(&[]), own(&[("accept", "*/*"), ("accept-encoding", "identity")])),
+        (
+            own(&[("accept", "text/plain"), ("x-own", "1")]),
+            own(&[("accept", "text/plain"), ("accept-encoding", "identity"), ("x-own", "1")]),
+        ),
+        (own(&[("accept-encoding", "gzip")]), own(&[("accept", "*/*"), ("accept-encoding", "gzip")])),
+    ];
+    for (headers, want) in cases {
+        let receiver = Receiver::start(|_| Answer::status(200));
+        let request = OutboundRequest { headers, ..request(&receiver.url("/in")) };
+        let sorted = |mut headers: Vec<(String, String)>| {
+            headers.retain(|(name, _)| !["host", "content-length"].contains(&name.as_str()));
+            headers.sort();
+            headers
+        };
+        let said = request.headers_sent().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(sorted(said.collect()), want);
+        outbound.send(request, 10 * SECOND, 10, Timestamp::default()).await.expect("an answer");
+        assert_eq!(sorted(receiver.seen()[0].headers.clone()), want);
+    }
+}
+
+#[tokio::test]
 async fn a_stream_leads_to_the_address_that_passed() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();

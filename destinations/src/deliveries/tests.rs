@@ -81,10 +81,15 @@ fn deliveries_are_found_by_everything_that_is_known_of_them() {
         ("a destination", of_one.clone(), vec![(one, 1_001), (one, 23), (one, 22), (one, 21), (one, 20)]),
         ("an event", DeliveryQuery { message_id: message("m-20"), ..all() }, vec![(other, 20), (one, 20)]),
         ("an event at one", DeliveryQuery { message_id: message("m-20"), ..of_one.clone() }, vec![(one, 20)]),
-        ("a profile", DeliveryQuery { profile: Some(ProfileId([2; 16])), ..all() }, vec![(one, 21)]),
+        ("a profile", DeliveryQuery { profiles: vec![ProfileId([2; 16])], ..all() }, vec![(one, 21)]),
+        (
+            "profiles that are one",
+            DeliveryQuery { profiles: vec![ProfileId([2; 16]), ProfileId([1; 16])], ..of_one.clone() },
+            vec![(one, 1_001), (one, 23), (one, 22), (one, 21), (one, 20)],
+        ),
         (
             "an event of another profile",
-            DeliveryQuery { message_id: message("m-20"), profile: Some(ProfileId([2; 16])), ..all() },
+            DeliveryQuery { message_id: message("m-20"), profiles: vec![ProfileId([2; 16])], ..all() },
             vec![],
         ),
         ("what waits", DeliveryQuery { state: pending, ..of_one.clone() }, vec![(one, 1_001), (one, 22)]),
@@ -247,6 +252,45 @@ fn what_a_replay_sends_again_does_not_change_what_became_of_the_first_time() {
     commit.waiting = vec![(21, None)];
     write(&store, commit);
     assert_eq!(state_of(21), [ended(Outcome::Delivered), ended(Outcome::DeadLetter)]);
+}
+
+#[test]
+fn what_was_passed_over_stays_so_however_a_replay_ends() {
+    let (_directory, store) = store();
+    let states = || {
+        let query = DeliveryQuery {
+            destination: Some(KEY.destination),
+            message_id: Some(MessageId::parse("m-22").expect("an id")),
+            ..all()
+        };
+        let page = deliveries(&store, KEY.workspace, &query).expect("readable");
+        page.deliveries.iter().map(|delivery| delivery.state).collect::<Vec<_>>()
+    };
+    let ended = DeliveryState::Ended;
+    let end = |at: Timestamp, outcome, attempts| {
+        let mut commit = commit_at(KEY, at);
+        commit.attempts = attempts;
+        commit.endings = vec![Ending { activation: 22, outcome }];
+        commit.waiting = vec![(22, None)];
+        write(&store, commit);
+    };
+    let by_replay = |replay, at: Timestamp, outcome| AttemptRecord {
+        replay: Some(replay),
+        outcome: Some(outcome),
+        ..attempt(22, at, 1)
+    };
+    // 22 had failed and was given up, and the day had no room left for that attempt.
+    end(moment(TODAY, 200), Outcome::DeadLetter, vec![]);
+    assert_eq!(states(), [ended(Outcome::DeadLetter)]);
+    end(moment(TODAY, 200), Outcome::Skipped, vec![]);
+    assert_eq!(states(), [ended(Outcome::Skipped)]);
+    let given_up = by_replay(1, moment(TODAY, 300), Outcome::DeadLetter);
+    end(moment(TODAY, 300), Outcome::DeadLetter, vec![given_up]);
+    assert_eq!(states(), [ended(Outcome::DeadLetter), ended(Outcome::Skipped)]);
+    let taken = by_replay(2, moment(TODAY, 400), Outcome::Delivered);
+    end(moment(TODAY, 400), Outcome::Delivered, vec![AttemptRecord { failure: None, ..taken }]);
+    let all_three = [Outcome::Delivered, Outcome::DeadLetter, Outcome::Skipped].map(ended);
+    assert_eq!(states(), all_three);
 }
 
 #[test]

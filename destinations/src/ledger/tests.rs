@@ -262,3 +262,51 @@ fn only_what_is_not_under_way_can_be_ended_from_outside() {
     let ended = ledger.take_replay_ended(1);
     assert_eq!(ended, [(Outcome::Delivered, 1), (Outcome::Skipped, 2)].into());
 }
+
+#[test]
+fn what_replays_put_into_the_queue_is_known_apart() {
+    let mut ledger = ledger(10);
+    let of = |replay: Option<u64>, sequence: u64| {
+        let waiting = Waiting::untried(0, &activation(sequence, sequence as u8));
+        Waiting { replay, bytes: 5, ..waiting }
+    };
+    for (replay, sequence) in [(Some(1), 1), (Some(1), 2), (Some(2), 3), (None, 4)] {
+        assert!(ledger.send_again(sequence, of(replay, sequence), NOW));
+    }
+    let stands = |ledger: &Ledger, replay| {
+        let of = ledger.of_replay(replay);
+        (of.queued.count, of.queued.bytes, of.under_way)
+    };
+    assert_eq!([1, 2, 3].map(|replay| stands(&ledger, replay)), [(2, 10, 0), (1, 5, 0), (0, 0, 0)]);
+    let jobs = ledger.next_due(NOW, 2, usize::MAX);
+    assert_eq!(stands(&ledger, 1), (2, 10, 2));
+    ledger.failed(1, again(&jobs[0], 50), NOW);
+    ledger.ended(2, Outcome::Delivered, NOW);
+    assert_eq!(stands(&ledger, 1), (1, 5, 0));
+    let (commit, _) = ledger.take_commit();
+    assert_eq!(stands(&reloaded(&commit), 1), (1, 5, 0), "after a restart, too");
+    ledger.end_waiting(|waiting| waiting.replay == Some(1), Outcome::Skipped, NOW);
+    assert_eq!([1, 2].map(|replay| stands(&ledger, replay)), [(0, 0, 0), (1, 5, 0)]);
+}
+
+#[test]
+fn what_a_replay_brings_of_a_profile_shares_a_request_until_it_fails() {
+    let mut ledger = ledger(10);
+    let due = Timestamp::from_micros;
+    for (sequence, at) in [(1, 0), (2, 0), (3, 0), (4, 60)] {
+        let waiting =
+            Waiting { replay: Some(1), due: due(at), ..Waiting::untried(0, &activation(sequence, 1)) };
+        assert!(ledger.send_again(sequence, waiting, NOW));
+    }
+    let next = |ledger: &mut Ledger, at| ledger.next_due(due(at), 10, usize::MAX);
+    let jobs = next(&mut ledger, 7);
+    assert_eq!(jobs.iter().map(|job| job.sequence).collect::<Vec<_>>(), [1, 2, 3], "4 is not due");
+    assert!(next(&mut ledger, 99).is_empty(), "the lane is busy");
+    ledger.ended(1, Outcome::Delivered, NOW);
+    ledger.failed(2, again(&jobs[1], 20), NOW);
+    ledger.failed(3, jobs[2].waiting.clone(), NOW);
+    assert!(next(&mut ledger, 19).is_empty(), "3 waits behind 2");
+    assert_eq!(next(&mut ledger, 99).iter().map(|job| job.sequence).collect::<Vec<_>>(), [2]);
+    ledger.ended(2, Outcome::Delivered, NOW);
+    assert_eq!(next(&mut ledger, 99).iter().map(|job| job.sequence).collect::<Vec<_>>(), [3, 4]);
+}

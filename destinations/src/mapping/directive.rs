@@ -133,9 +133,9 @@ impl Directive {
         read::read(json, Some(settings), escape).map(Self)
     }
 
-    /// The value, if it is the same for every event.
-    pub(super) fn literal(&self) -> Option<Value<'_>> {
-        if let Node::Literal(json) = &self.0 { Some(Value::Raw(json)) } else { None }
+    /// The value, if it is the same for every event: there may be none, or it can't be made.
+    pub(super) fn constant(&self) -> Option<Result<Option<Value<'_>>, EvaluateError>> {
+        is_constant(&self.0).then(|| self.evaluate(&Root::new("null")))
     }
 
     /// The value; `None` if there is none.
@@ -160,6 +160,28 @@ impl Directive {
     /// Shows the names of every path that begins at the root: what it needs of an event, a profile and a delivery.
     pub(crate) fn paths(&self, look: &mut impl FnMut(&PathNames<'_>)) {
         paths(&self.0, look);
+    }
+}
+
+/// Whether it is the same for every event: nothing in it begins at the root.
+fn is_constant(node: &Node) -> bool {
+    match node {
+        Node::Nothing | Node::Literal(_) => true,
+        Node::Path(_) => false,
+        Node::Template(template) => template.is_constant(),
+        Node::Map(members) => members.iter().all(|(_, value)| is_constant(value)),
+        Node::List(nodes) | Node::Merge { objects: nodes, .. } => nodes.iter().all(is_constant),
+        Node::If(choice) => {
+            is_constant(&choice.value) && choice.then.iter().chain(&choice.otherwise).all(is_constant)
+        }
+        Node::Replace(replace) => is_constant(&replace.value),
+        // The shape's paths, and those of the mapping, begin at what this gives.
+        Node::ArrayPath { list: value, .. } | Node::Transform { apply: value, .. } => is_constant(value),
+        Node::Case(_, value)
+        | Node::Flatten { value, .. }
+        | Node::Encode(value)
+        | Node::Decode(value)
+        | Node::ExcludeWhenNull(value) => is_constant(value),
     }
 }
 

@@ -276,7 +276,7 @@ fn decoded<'v>(value: Value<'v>, evaluation: &Evaluation) -> Result<Value<'v>, E
     }
     // Each value in it takes at least two bytes of the text.
     evaluation.take(text.len())?;
-    Ok(Value::Raw(&text).into_owned())
+    Ok(Value::Raw(&read::paired(&text)).into_owned())
 }
 
 fn merged<'v, 'a: 'v>(

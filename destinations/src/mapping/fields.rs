@@ -1,5 +1,7 @@
 //! An action's fields: filled, checked, and written as the payload.
 
+mod constants;
+
 use super::coerce::coerced;
 use super::directive::{Directive, Settings};
 use super::entries::{self, Misfit, has_something};
@@ -10,7 +12,7 @@ use super::root::Root;
 use super::rules::Rules;
 use super::value::{Value, write_text};
 use super::{DirectiveError, EvaluateError};
-use crate::definition::{ActionSpec, FieldKind, FieldSpec, RawSettings, Required, Spec};
+use crate::definition::{ActionSpec, FieldSpec, RawSettings, Required, Spec};
 use crate::failure::{Failure, Reason};
 use std::collections::BTreeMap;
 use tributary_model::condition::nearest;
@@ -32,6 +34,8 @@ pub(crate) struct CompiledAction {
 struct Field {
     spec: &'static FieldSpec,
     directive: Option<Directive>,
+    /// The setting that is given and that the action itself fills it with, as it is.
+    setting: Option<&'static str>,
     is_required: bool,
     rules: Rules,
 }
@@ -79,26 +83,6 @@ impl CompiledAction {
         let place = |name: &String| action.fields.iter().position(|field| field.name == *name);
         let any_of = action.any_of.iter().map(|group| group.iter().filter_map(place).collect()).collect();
         Ok(Self { action, fields: compiled, layout, any_of, bytes_max })
-    }
-
-    /// That what is the same for every event can be sent.
-    ///
-    /// # Errors
-    /// The first field with a value that the action never takes: the place begins with its name.
-    pub(crate) fn check_constants(&self) -> Result<(), DirectiveError> {
-        for field in &self.fields {
-            let constant = field.directive.as_ref().and_then(Directive::literal);
-            let Some(constant) = constant.filter(|constant| !constant.is_null()) else { continue };
-            let value = field.fitted(constant).map_err(|misfit| DirectiveError {
-                place: format!("{}{}", field.spec.name, misfit.place),
-                message: misfit.what,
-            })?;
-            if field.is_required && !field.is_filled(value.as_ref()) {
-                let message = "is required, and this leaves nothing in it: say how it is filled";
-                return Err(problem(field.spec, message.to_owned()));
-            }
-        }
-        Ok(())
     }
 
     /// The payload: a JSON object with the fields in the order in which the definition has them.
@@ -154,7 +138,7 @@ impl CompiledAction {
                 .map_err(|misfit| self.refused(field, misfit, "change the mapping, or narrow its trigger"))?,
             nothing => nothing,
         };
-        if field.is_required && !field.is_filled(value.as_ref()) {
+        if field.is_required && !Field::is_filled(value.as_ref()) {
             let text = format!(
                 "the field {} of {} is required, and there is nothing in this event to fill it with: map it to something \
                  that every such event has, or narrow the trigger",
@@ -183,7 +167,7 @@ impl CompiledAction {
     }
 
     fn check_groups(&self, values: &[Option<Value<'_>>]) -> Result<(), Failure> {
-        let is_filled = |place: &usize| self.fields[*place].is_filled(values[*place].as_ref());
+        let is_filled = |place: &usize| Field::is_filled(values[*place].as_ref());
         let Some(empty) = self.any_of.iter().find(|group| !group.iter().any(is_filled)) else {
             return Ok(());
         };
@@ -221,7 +205,10 @@ impl Field {
             None => None,
         };
         let rules = Rules::compile(spec).map_err(|message| problem(spec, message))?;
-        Ok(Self { spec, directive, is_required, rules })
+        let default = spec.default.as_ref().filter(|_| said.is_none());
+        let setting = default.and_then(|default| default.get("@setting")?.as_str());
+        let setting = setting.filter(|name| settings.is_given(name));
+        Ok(Self { spec, directive, setting, is_required, rules })
     }
 
     /// A value that is not null as it is sent, `None` if there is nothing left of it.
@@ -238,12 +225,13 @@ impl Field {
     }
 
     /// Whether it is there in the sense of what is required.
-    fn is_filled(&self, value: Option<&Value<'_>>) -> bool {
+    fn is_filled(value: Option<&Value<'_>>) -> bool {
         let Some(value) = value else { return false };
-        match (self.spec.kind, value.shape()) {
-            (FieldKind::Text, Shape::Text) => has_something(value),
-            (FieldKind::List, Shape::List) => value.is_something(),
-            (_, _) => !value.is_null(),
+        match value.shape() {
+            Shape::List => value.is_something(),
+            Shape::Null | Shape::Bool(_) | Shape::Number | Shape::Text | Shape::Object => {
+                has_something(value)
+            }
         }
     }
 }

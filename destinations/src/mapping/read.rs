@@ -64,6 +64,38 @@ pub(super) fn text(json: &str) -> Cow<'_, str> {
     serde_json::from_str::<String>(json).map_or(Cow::Borrowed(inner), Cow::Owned)
 }
 
+/// JSON text with U+FFFD for every half of a surrogate pair that stands alone, which no text can hold.
+pub(super) fn paired(json: &str) -> Cow<'_, str> {
+    let mut paired = String::new();
+    let (mut copied, mut at) = (0, 0);
+    while let Some(found) = json.as_bytes().get(at..).and_then(|rest| memchr::memchr(b'\\', rest)) {
+        let start = at + found;
+        at = match unit(json, start) {
+            // Another escape: it takes two bytes, of which the second may be a backslash.
+            None => start + 2,
+            Some(0xD800..=0xDBFF) if matches!(unit(json, start + 6), Some(0xDC00..=0xDFFF)) => start + 12,
+            Some(0xD800..=0xDFFF) => {
+                paired.push_str(&json[copied..start]);
+                paired.push('\u{fffd}');
+                copied = start + 6;
+                copied
+            }
+            Some(_) => start + 6,
+        };
+    }
+    if copied == 0 {
+        return Cow::Borrowed(json);
+    }
+    paired.push_str(&json[copied..]);
+    Cow::Owned(paired)
+}
+
+/// The unit of UTF-16 that the escape there, `\ud83d`, stands for; `None` if there is none.
+fn unit(json: &str, at: usize) -> Option<u16> {
+    let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
+    u16::from_str_radix(digits, 16).ok()
+}
+
 /// Whether a text is JSON, and no deeper than JSON in a text may be.
 pub(super) fn is_json(text: &str) -> bool {
     json_depth(text).is_some_and(|depth| depth <= DEPTH_MAX)

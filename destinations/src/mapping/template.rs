@@ -107,6 +107,14 @@ impl Template {
         Ok(out)
     }
 
+    /// Whether it gives the same for every event, as far as that can be told without blocks and helpers.
+    pub(super) fn is_constant(&self) -> bool {
+        match &self.kind {
+            Kind::Pieces(pieces) => pieces.iter().all(|piece| matches!(piece, Piece::Text(_))),
+            Kind::Blocks(_) => false,
+        }
+    }
+
     /// Shows every path in it, as far as it consists of names.
     pub(crate) fn paths(&self, look: &mut impl FnMut(&PathNames<'_>)) {
         match &self.kind {

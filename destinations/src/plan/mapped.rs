@@ -117,11 +117,9 @@ impl CompiledMapping {
     /// That what it fills fields with whatever the event is can be sent.
     ///
     /// # Errors
-    /// The first field that can't be sent so.
+    /// The first field that can't be sent so, or the setting that it is filled with.
     pub(super) fn check_constants(&self) -> Result<(), SettingsError> {
-        self.fields.check_constants().map_err(|error| {
-            SettingsError::new(format!("{}.fields.{}", self.place, error.place), error.message)
-        })
+        self.fields.check_constants(&self.place)
     }
 
     /// What its fields name of profiles.

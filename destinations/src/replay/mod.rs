@@ -3,12 +3,15 @@
 //!
 //! - What is ordered, and how far it is: `job`.
 //! - What is sent again: `scan` reads the activations log, a piece at a time. It changes nothing.
+//! - How much of it at once: `pacing` by its rate, `room` by what the retry queue holds.
 //!
 //! What a scan finds goes into the destination's retry queue, and from there the way of everything else; how far the replay
 //! is becomes durable with it. So a restart goes on where it was, and sends nothing of it twice that it did not have to. A dry
 //! run only counts what is found, and runs beside a replay that sends.
 
 mod job;
+mod pacing;
+mod room;
 mod scan;
 
 #[cfg(test)]
@@ -16,6 +19,8 @@ mod tests;
 
 pub(crate) use job::{NewReplay, Reach, ReplayKind};
 pub use job::{ReplayJob, ReplayOnly, ReplayOrder, ReplayState};
+pub(crate) use pacing::{Pacing, Portion};
+pub(crate) use room::Amount;
 pub(crate) use scan::{Scanned, scan};
 
 use crate::config::Key;

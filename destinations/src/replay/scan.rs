@@ -1,11 +1,15 @@
 //! Reads a piece of the activations log for a replay, and tells what of it is to be sent again.
+//!
+//! What was given up is told by how deliveries ended, for of many dead letters the newest are kept. For which reason is told by
+//! its dead letter, and if that is gone by what is remembered of its attempts.
 
 use super::job::{ReplayJob, ReplayOnly};
 use crate::config::Key;
 use crate::definition::SettingsError;
+use crate::failure::Reason;
 use crate::locate::UnreadableActivation;
 use crate::plan::{EventCondition, Plan, Planned, ProfileText, Subject};
-use crate::store::{Store, StoreError};
+use crate::store::{DeadActivations, Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tributary_eventlog::{Entry, EventLog, ReadError};
@@ -17,8 +21,11 @@ use tributary_model::{Activation, EventView, Position};
 /// Bytes of activations that are read at once.
 const READ_BYTES: usize = 256 << 10;
 
-/// Activations that are read in one call.
-const READ_MAX: u64 = 20_000;
+/// Activations that are read in one call for each delivery that is wanted …
+const READ_FOR_EACH: usize = 20;
+
+/// … and in all: where few deliveries are wanted, and at most.
+const READ_MAX: (usize, usize) = (20_000, 200_000);
 
 /// Why a piece can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -92,8 +99,8 @@ impl Scanned {
     }
 }
 
-/// Reads on for a replay, until `most` deliveries are found, or about `bytes_most` bytes of events, or about 20,000
-/// activations are read. It goes on at [`Scanned::next`]. Blocking.
+/// Reads on for a replay, until `most` deliveries are found, or about `bytes_most` bytes of events, or so many activations
+/// are read that it should be told. It goes on at [`Scanned::next`]. Blocking.
 ///
 /// # Errors
 /// If the log or the store can't be read. Nothing is lost by calling it again.
@@ -122,15 +129,17 @@ pub(super) fn scan_by(
     let condition = job.order.condition.as_ref();
     let condition = condition.map(|condition| EventCondition::compile("condition", condition)).transpose();
     let scan = Scan {
+        store,
         key,
         job,
         condition: condition.map_err(ScanError::Condition)?,
         targets: Targets::of(store, key, job)?,
         planned,
     };
+    let read_most = most.saturating_mul(READ_FOR_EACH).clamp(READ_MAX.0, READ_MAX.1) as u64;
     let mut scanned = Scanned { next: job.next, newest: job.newest, ..Scanned::default() };
-    while scanned.next < job.end && !scanned.is_full(most, bytes_most) && scanned.read < READ_MAX {
-        scanned.next = scan.targets.at_or_behind(scanned.next).map_or(job.end, |next| next.min(job.end));
+    while scanned.next < job.end && !scanned.is_full(most, bytes_most) && scanned.read < read_most {
+        scanned.next = scan.at_or_behind(scanned.next)?.map_or(job.end, |next| next.min(job.end));
         if scanned.next == job.end {
             break;
         }
@@ -155,20 +164,20 @@ pub(super) fn scan_by(
         };
         let outcomes = match scan.targets {
             Targets::All => BTreeMap::new(),
-            Targets::NotDelivered { .. } | Targets::Dead(_) => {
+            Targets::NotDelivered { .. } | Targets::Dead { .. } => {
                 store.outcomes(key, scanned.next..(last.sequence + 1).min(job.end))?
             }
         };
         for entry in entries {
-            let is_enough = scanned.is_full(most, bytes_most) || scanned.read == READ_MAX;
+            let is_enough = scanned.is_full(most, bytes_most) || scanned.read == read_most;
             if entry.sequence >= job.end || is_enough {
                 break;
             }
             match scan.take(&mut scanned, entry, &outcomes) {
                 Ok(()) => {}
                 // What comes before it is sent first.
-                Err(_) if scanned.read > 0 => return Ok(scanned),
-                Err(why) => return Err(why.into()),
+                Err(ScanError::Log(_)) if scanned.read > 0 => return Ok(scanned),
+                Err(why) => return Err(why),
             }
         }
     }
@@ -184,12 +193,16 @@ enum Targets {
     /// Those that were not delivered, and those from before the destination began, which were nobody's business.
     NotDelivered {
         /// Those of which there are dead letters: former versions said nothing else of them.
-        dead: Arc<[u64]>,
+        dead: Arc<DeadActivations>,
         /// Of what arrived before that day it is not remembered any more how it ended.
         told_from: i64,
     },
-    /// These, in order, unless they were delivered since.
-    Dead(Arc<[u64]>),
+    /// Those that were given up, for this reason if one is given, unless they were delivered since.
+    Dead {
+        /// Those of which there are dead letters.
+        letters: Arc<DeadActivations>,
+        reason: Option<Reason>,
+    },
 }
 
 impl Targets {
@@ -200,46 +213,16 @@ impl Targets {
                 dead: store.dead_activations(key, job)?,
                 told_from: store.outcomes_told_from(job.began_at),
             },
-            ReplayOnly::DeadLetters { .. } => Self::Dead(store.dead_activations(key, job)?),
+            ReplayOnly::DeadLetters { reason } => {
+                Self::Dead { letters: store.dead_activations(key, job)?, reason }
+            }
         })
-    }
-
-    /// Where to read on; `None` if there is nothing more.
-    fn at_or_behind(&self, next: u64) -> Option<u64> {
-        match self {
-            Self::All | Self::NotDelivered { .. } => Some(next),
-            Self::Dead(dead) => dead.get(dead.partition_point(|activation| *activation < next)).copied(),
-        }
-    }
-
-    /// Whether one is sought of which this was said; `None` if that can't be told any more.
-    fn has(
-        &self,
-        sequence: u64,
-        header: &ActivationHeader,
-        starts_after: Position,
-        said: Option<Outcome>,
-    ) -> Option<bool> {
-        match self {
-            Self::All => Some(true),
-            Self::NotDelivered { dead, told_from } => match said {
-                Some(outcome) => Some(outcome != Outcome::Delivered),
-                None if header.position <= starts_after || dead.binary_search(&sequence).is_ok() => {
-                    Some(true)
-                }
-                None => (header.received_at.day() >= *told_from).then_some(false),
-            },
-            // Of those of former versions nothing is said.
-            Self::Dead(dead) => Some(
-                said.is_none_or(|outcome| outcome == Outcome::DeadLetter)
-                    && dead.binary_search(&sequence).is_ok(),
-            ),
-        }
     }
 }
 
 /// What is sought.
 struct Scan<'a> {
+    store: &'a Store,
     key: Key,
     job: &'a ReplayJob,
     condition: Option<EventCondition>,
@@ -248,12 +231,59 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
+    /// Where to read on; `None` if there is nothing more.
+    fn at_or_behind(&self, next: u64) -> Result<Option<u64>, StoreError> {
+        Ok(match &self.targets {
+            Targets::All | Targets::NotDelivered { .. } => Some(next),
+            Targets::Dead { letters, .. } => {
+                let told = self.store.first_ended(self.key, next..self.job.end, Outcome::DeadLetter)?;
+                [letters.at_or_behind(next), told].into_iter().flatten().min()
+            }
+        })
+    }
+
+    /// Whether one is sought of which this was said; `None` if that can't be told any more.
+    fn is_sought(
+        &self,
+        sequence: u64,
+        header: &ActivationHeader,
+        said: Option<Outcome>,
+    ) -> Result<Option<bool>, StoreError> {
+        Ok(match (&self.targets, said) {
+            (Targets::All, _) => Some(true),
+            (Targets::NotDelivered { .. }, Some(outcome)) => Some(outcome != Outcome::Delivered),
+            (Targets::NotDelivered { dead, told_from }, None) => {
+                let is_from_before = header.position <= self.job.reach.starts_after;
+                if is_from_before || dead.of(sequence).is_some() {
+                    Some(true)
+                } else {
+                    (header.received_at.day() >= *told_from).then_some(false)
+                }
+            }
+            (Targets::Dead { letters, reason }, Some(Outcome::DeadLetter)) => {
+                match (reason, letters.of(sequence)) {
+                    (None, _) => Some(true),
+                    (Some(_), Some(is_of_it)) => Some(is_of_it),
+                    (Some(reason), None) => {
+                        let given_up = self.store.given_up(self.key, sequence, &header.message_id)?;
+                        let failure = given_up.and_then(|attempt| attempt.failure);
+                        failure.map(|failure| failure.reason == *reason)
+                    }
+                }
+            }
+            (Targets::Dead { .. }, Some(_)) => Some(false),
+            // Of those of former versions nothing is said.
+            (Targets::Dead { letters, .. }, None) => Some(letters.of(sequence) == Some(true)),
+        })
+    }
+
+    /// Takes an activation. If the store fails, the piece is read again as a whole.
     fn take(
         &self,
         scanned: &mut Scanned,
         entry: Entry,
         outcomes: &BTreeMap<u64, Outcome>,
-    ) -> Result<(), UnreadableActivation> {
+    ) -> Result<(), ScanError> {
         let Entry { sequence, frame, bytes } = entry;
         let activation = Activation::decode(&bytes).map_err(|_| UnreadableActivation::Form(sequence))?;
         scanned.next = sequence + 1;
@@ -269,8 +299,7 @@ impl Scan<'_> {
         if !is_its || !is_in_time || !reach.has(sequence, header.position) {
             return Ok(());
         }
-        let said = outcomes.get(&sequence).copied();
-        let is_sought = self.targets.has(sequence, header, reach.starts_after, said);
+        let is_sought = self.is_sought(sequence, header, outcomes.get(&sequence).copied())?;
         if is_sought == Some(false) {
             return Ok(());
         }

@@ -4,8 +4,10 @@ use super::scan::{ScanError, scan_by};
 use super::*;
 use crate::failure::{Failure, Reason};
 use crate::plan::Planned;
-use crate::records::Ending;
-use crate::store::tests::{KEY, TODAY, commit_at, directory, letter, moment, open, wait, write};
+use crate::records::{AttemptRecord, Ending};
+use crate::store::tests::{
+    KEY, OTHER, TODAY, attempt, commit_at, directory, letter, moment, open, wait, write,
+};
 use crate::stored::StoredState;
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -170,6 +172,52 @@ fn what_is_ordered_is_found_however_small_the_pieces_are() {
         }
         let (found, job) = bench.run(ReplayOrder { dry_run: true, ..order }, 1);
         assert_eq!((found.len(), job.matched), (0, want.len() as u64), "{name}, dry");
+    }
+}
+
+/// Activation n has position n + 5.
+#[test]
+fn what_was_given_up_is_found_when_its_dead_letter_is_gone() {
+    let bench = Bench::new();
+    bench.fill(5..=12);
+    let dead = Outcome::DeadLetter;
+    // 0 to 5 were given up, and of them 4 has been delivered since; 6 and 7 were taken.
+    bench.settle(&(0..6).map(|activation| (activation, dead)).collect::<Vec<_>>());
+    bench.settle(&[(4, Outcome::Delivered)]);
+    let given_up = |activation: u64, reason, outcome| AttemptRecord {
+        message_id: MessageId::parse("m").expect("an id"),
+        failure: Some(Failure::new(reason, "no")),
+        outcome,
+        ..attempt(activation, moment(TODAY, activation as i64), 1)
+    };
+    let mut commit = commit_at(KEY, moment(TODAY, 100));
+    commit.state = StoredState::new(8, Position::at(4));
+    // Of 3 and 5 the dead letters are kept; of 0 nothing is.
+    commit.letters = vec![(7, letter(3, Reason::NotFound)), (8, letter(5, Reason::BadRequest))];
+    commit.attempts = vec![
+        given_up(1, Reason::BadRequest, Some(dead)),
+        given_up(2, Reason::NotFound, Some(dead)),
+        given_up(5, Reason::NotFound, Some(dead)),
+        given_up(6, Reason::BadRequest, None),
+    ];
+    write(&bench.store, commit);
+    let other =
+        AttemptRecord { message_id: MessageId::parse("m").expect("an id"), ..attempt(0, minute(1), 1) };
+    let mut commit = commit_at(OTHER, moment(TODAY, 100));
+    commit.attempts = vec![AttemptRecord { outcome: Some(dead), ..other }];
+    write(&bench.store, commit);
+    let cases = [
+        ("for whatever reason", None, vec![5, 6, 7, 8, 10], 0),
+        ("for one", Some(Reason::BadRequest), vec![6, 10], 1),
+        ("for another", Some(Reason::NotFound), vec![7, 8], 1),
+        ("for none of theirs", Some(Reason::Tls), vec![], 1),
+    ];
+    for (name, reason, want, not_evaluable) in cases {
+        for most in [1, 3, 100] {
+            let (found, job) = bench.run(only(ReplayOnly::DeadLetters { reason }), most);
+            assert_eq!(found, want, "{name}, {most} at a time");
+            assert_eq!(job.not_evaluable, not_evaluable, "{name}: why the first was given up is not known");
+        }
     }
 }
 

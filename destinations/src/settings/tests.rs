@@ -77,7 +77,14 @@ fn bad_settings_are_refused_with_the_place_and_without_the_value() {
         (json!({"hook": "https://example.com/s3cret\r"}), "hook", "must not hold line breaks"),
         (json!({"url": "https://ada:s3cret@example.com"}), "url", "must not hold a user name or password"),
         (json!({"url": "https://s3cret@example.com"}), "url", "must not hold a user name or password"),
-        (json!({"password": ""}), "password", "is empty; leave it out"),
+        (json!({"password": ""}), "password", "is empty; leave it out to go without it"),
+        (json!({"url": ""}), "url", "is empty, and required"),
+        (json!({"region": ""}), "region", "is empty; leave it out for its default"),
+        (
+            json!({"token": "t", "password": null, "account": ""}),
+            "account",
+            "is empty, and required where `token` is given",
+        ),
         (json!({"password": "x".repeat(20_000)}), "password", "has 20000 bytes; the limit is 16384"),
         (json!({"account": "12"}), "account", "must be three digits or more"),
         (json!({"account": "x123"}), "account", "must be three digits or more"),
@@ -111,7 +118,7 @@ fn bad_settings_are_refused_with_the_place_and_without_the_value() {
 }
 
 #[test]
-fn headers_of_a_webhook_do_not_get_into_the_way_of_its_own() {
+fn what_authenticates_a_webhook_does_not_get_into_the_way_of_the_rest() {
     let spec = registry::find("webhook").expect("the catalog has it");
     let token_url = "https://example.com/token";
     let oauth =
@@ -127,12 +134,15 @@ fn headers_of_a_webhook_do_not_get_into_the_way_of_its_own() {
     let none = json!({});
     let basic = json!({"basic_user": "u"});
     let secret = json!({"secret": "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0"});
+    let renewed = json!({"oauth_token_url": token_url, "oauth_client_id": "c", "oauth_client_secret": "s3cret",
+        "oauth_refresh_token": "s3cret"});
     let good = [
         (&none, json!({"webhook-signature": "of another scheme"})),
         (&none, json!({"Authorization": "Bearer s3cret", "x-webhook-id": "1", "content-type": "text/json"})),
         (&json!({"basic_user": null}), json!({"authorization": "Bearer s3cret"})),
         (&basic, json!({"x-api-key": "s3cret"})),
         (&oauth, json!({"x-api-key": "s3cret"})),
+        (&renewed, json!({"x-api-key": "s3cret"})),
     ];
     for (more, headers) in good {
         assert_eq!(with(more, headers.clone()), Ok(()), "{more} {headers}");
@@ -148,6 +158,13 @@ fn headers_of_a_webhook_do_not_get_into_the_way_of_its_own() {
         let (field, message) = with(more, json!({name: "s3cret"})).expect_err(name);
         assert_eq!(field, format!("headers.{name}"));
         assert!(message.contains(words) && !message.contains("s3cret"), "{name}: {message}");
+    }
+    for tokens in [&oauth, &renewed] {
+        let mut both = basic.clone();
+        both.as_object_mut().expect("an object").extend(tokens.as_object().expect("an object").clone());
+        let (field, message) = with(&both, json!({"x-api-key": "s3cret"})).expect_err("only one is sent");
+        let want = "is given beside `oauth_token_url`, which is sent in the same header; give one of them";
+        assert_eq!((field.as_str(), message.as_str()), ("basic_user", want));
     }
 }
 

@@ -9,6 +9,33 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, Owne
 /// Dead letters by destination and number.
 pub(super) struct Letters(Keyspace);
 
+/// The activations of which there are dead letters, in order, each once, and whether one is for the reason asked for.
+#[derive(Debug)]
+pub(crate) struct DeadActivations(Vec<(u64, bool)>);
+
+impl DeadActivations {
+    fn new(mut found: Vec<(u64, bool)>) -> Self {
+        found.sort_unstable();
+        // Of those of one activation the last is for the reason if any is.
+        found.reverse();
+        found.dedup_by_key(|(activation, _)| *activation);
+        found.reverse();
+        Self(found)
+    }
+
+    /// The first one that is for the reason, at that activation or behind it.
+    pub(crate) fn at_or_behind(&self, activation: u64) -> Option<u64> {
+        let from = self.0.partition_point(|(known, _)| *known < activation);
+        self.0[from..].iter().find(|(_, is_of_it)| *is_of_it).map(|(known, _)| *known)
+    }
+
+    /// Whether there is one that is for the reason; `None` if there is none of the activation.
+    pub(crate) fn of(&self, activation: u64) -> Option<bool> {
+        let at = self.0.binary_search_by_key(&activation, |(known, _)| *known).ok()?;
+        Some(self.0[at].1)
+    }
+}
+
 /// Values lie apart from their keys, so that a start which reads the keys does not read the events.
 fn options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default().with_kv_separation(Some(KvSeparationOptions::default()))
@@ -53,18 +80,18 @@ impl Letters {
         Ok(page)
     }
 
-    /// The activations of which there are dead letters, for this reason or for any, in order, each once.
-    pub(super) fn activations(&self, key: Key, reason: Option<Reason>) -> Result<Vec<u64>, StoreError> {
+    /// The activations of which there are dead letters, and whether one is for this reason (any, if none is given).
+    pub(super) fn activations(
+        &self,
+        key: Key,
+        reason: Option<Reason>,
+    ) -> Result<DeadActivations, StoreError> {
         let mut found = Vec::new();
         for entry in self.0.prefix(key.prefix()) {
             let head = LetterHead::decode(&entry.value()?)?;
-            if reason.is_none_or(|reason| reason == head.reason) {
-                found.push(head.activation);
-            }
+            found.push((head.activation, reason.is_none_or(|reason| reason == head.reason)));
         }
-        found.sort_unstable();
-        found.dedup();
-        Ok(found)
+        Ok(DeadActivations::new(found))
     }
 
     pub(super) fn put(&self, batch: &mut OwnedWriteBatch, key: Key, number: u64, letter: &[u8]) {

@@ -37,7 +37,7 @@ mod writer;
 pub(crate) mod tests;
 
 pub(crate) use books::Books;
-pub(crate) use letters::letter_size;
+pub(crate) use letters::{DeadActivations, letter_size};
 pub(crate) use records::{AttemptGroup, Place, Sought};
 pub(crate) use rollup::MINUTES_KEPT;
 
@@ -60,7 +60,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 use tributary_model::outcome::Outcome;
-use tributary_model::{Timestamp, WorkspaceId};
+use tributary_model::{MessageId, Timestamp, WorkspaceId};
 use writer::{QUEUED_MAX, Writer, Written};
 
 /// Entries that are removed in one batch when a destination ends.
@@ -146,13 +146,13 @@ pub(crate) struct Remembered {
 }
 
 /// The replay that asked last for activations with dead letters, and those, by destination and kind.
-type DeadActivations = BTreeMap<(Key, ReplayKind), (u64, Arc<[u64]>)>;
+type AskedForDead = BTreeMap<(Key, ReplayKind), (u64, Arc<DeadActivations>)>;
 
 /// The keyspaces, and the thread that writes to them. Reads block; they belong on a thread for blocking.
 pub(crate) struct Store {
     tables: Arc<Tables>,
     /// Activations of which running replays asked for dead letters.
-    dead: Mutex<DeadActivations>,
+    dead: Mutex<AskedForDead>,
     /// Gone only while this is dropped.
     orders: Option<mpsc::Sender<Written>>,
     writer: Option<JoinHandle<()>>,
@@ -286,14 +286,18 @@ impl Store {
         self.tables.letters.page(key, limit, before)
     }
 
-    /// The activations of which there are dead letters for the reason that a replay asks for, or for any, in order. Found
+    /// The activations of which there are dead letters, and whether they are for the reason that a replay asks for. Found
     /// once for each replay.
-    pub(crate) fn dead_activations(&self, key: Key, job: &ReplayJob) -> Result<Arc<[u64]>, StoreError> {
+    pub(crate) fn dead_activations(
+        &self,
+        key: Key,
+        job: &ReplayJob,
+    ) -> Result<Arc<DeadActivations>, StoreError> {
         let place = (key, job.order.kind());
         if let Some((_, known)) = self.dead().get(&place).filter(|(replay, _)| *replay == job.id) {
             return Ok(Arc::clone(known));
         }
-        let found: Arc<[u64]> = self.tables.letters.activations(key, job.order.only.reason())?.into();
+        let found = Arc::new(self.tables.letters.activations(key, job.order.only.reason())?);
         self.dead().insert(place, (job.id, Arc::clone(&found)));
         Ok(found)
     }
@@ -303,7 +307,7 @@ impl Store {
         self.dead().retain(|(of, _), (asked, _)| *of != key || *asked != replay);
     }
 
-    fn dead(&self) -> std::sync::MutexGuard<'_, DeadActivations> {
+    fn dead(&self) -> std::sync::MutexGuard<'_, AskedForDead> {
         self.dead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -319,6 +323,38 @@ impl Store {
         activations: Range<u64>,
     ) -> Result<BTreeMap<u64, Outcome>, StoreError> {
         self.tables.outcomes.outcomes(key, activations)
+    }
+
+    /// The first of these activations whose delivery ended like that.
+    pub(crate) fn first_ended(
+        &self,
+        key: Key,
+        activations: Range<u64>,
+        outcome: Outcome,
+    ) -> Result<Option<u64>, StoreError> {
+        self.tables.outcomes.first(key, activations, outcome)
+    }
+
+    /// The newest attempt that is remembered of those by which an event's delivery was given up.
+    pub(crate) fn given_up(
+        &self,
+        key: Key,
+        activation: u64,
+        message_id: &MessageId,
+    ) -> Result<Option<AttemptRecord>, StoreError> {
+        let sought = Sought::Message(key.workspace, message_id.clone());
+        let always = Place::at(Timestamp::MIN)..Place::at(Timestamp::from_micros(i64::MAX));
+        for day in self.record_days() {
+            for group in self.attempts(day, &sought, always.clone())? {
+                let group = group?;
+                let newest =
+                    group.attempts.last().filter(|_| (group.key, group.activation) == (key, activation));
+                if let Some(newest) = newest.filter(|newest| newest.outcome == Some(Outcome::DeadLetter)) {
+                    return Ok(Some(newest.clone()));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Everything that was ever said of how deliveries ended is remembered of activations that arrived on this day or later.

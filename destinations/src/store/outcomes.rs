@@ -135,6 +135,44 @@ impl Outcomes {
         Ok(said)
     }
 
+    /// The first of these activations whose delivery ended like that.
+    pub(super) fn first(
+        &self,
+        key: Key,
+        activations: Range<u64>,
+        outcome: Outcome,
+    ) -> Result<Option<u64>, StoreError> {
+        let mut from = activations.start;
+        while from < activations.end {
+            let Some(block) = self.next_block(key, from / BLOCK..(activations.end - 1) / BLOCK + 1)? else {
+                return Ok(None);
+            };
+            let said = (block * BLOCK..activations.end).zip(self.block(key, block)?);
+            let mut like_that =
+                said.filter(|(_, said)| *said == Some(outcome)).map(|(activation, _)| activation);
+            if let Some(first) = like_that.find(|activation| *activation >= from) {
+                return Ok(Some(first));
+            }
+            from = (block + 1) * BLOCK;
+        }
+        Ok(None)
+    }
+
+    /// The first of these blocks of which something was said.
+    fn next_block(&self, key: Key, blocks: Range<u64>) -> Result<Option<u64>, StoreError> {
+        let mut next: Option<u64> = None;
+        for keyspace in self.days.table().values() {
+            let end = next.unwrap_or(blocks.end);
+            if end == blocks.start {
+                break;
+            }
+            if let Some(entry) = keyspace.range(numbered(key, blocks.start)..numbered(key, end)).next() {
+                next = Some(number_at(&entry.key()?, 8)?);
+            }
+        }
+        Ok(next)
+    }
+
     /// How deliveries ended of which something was said.
     pub(super) fn outcomes(
         &self,

@@ -42,6 +42,9 @@ const LAST_SLOT: u32 = 20;
 /// How many numbers of exchanges a microsecond has.
 const NUMBERS_PER_MICROSECOND: u64 = 4096;
 
+/// Bytes of a place at the end of a key of the index.
+const PLACE_BYTES: usize = 20;
+
 /// What a key of the index costs, about.
 const INDEX_ROW_BYTES: u64 = 41;
 
@@ -69,8 +72,8 @@ pub(crate) enum Sought {
     Destinations(Vec<Key>),
     /// Those of one event.
     Message(WorkspaceId, MessageId),
-    /// Those of one profile.
-    Profile(WorkspaceId, ProfileId),
+    /// Those of these profiles.
+    Profiles(WorkspaceId, Vec<ProfileId>),
 }
 
 /// The attempts of one delivery, in order.
@@ -220,27 +223,35 @@ impl Records {
     ) -> Result<AttemptGroups, StoreError> {
         let (rows, index) = (self.rows.table(), self.index.table());
         let Some(rows) = rows.get(&day).cloned() else { return Ok(Box::new(std::iter::empty())) };
-        let (workspace, kind, hash) = match sought {
+        let (workspace, sought) = match sought {
             Sought::Destinations(keys) => {
                 let groups = keys.iter().filter_map(|key| Groups::new(&rows, *key, &places));
                 return Ok(Box::new(merged(groups.map(Iterator::peekable).collect())));
             }
-            Sought::Message(workspace, id) => (workspace, MESSAGE, hash(id.as_str().as_bytes())),
-            Sought::Profile(workspace, id) => (workspace, PROFILE, hash(&id.0)),
+            Sought::Message(workspace, id) => {
+                (*workspace, vec![index_prefix(*workspace, MESSAGE, hash(id.as_str().as_bytes()))])
+            }
+            Sought::Profiles(workspace, ids) => {
+                let prefix = |id: &ProfileId| index_prefix(*workspace, PROFILE, hash(&id.0));
+                (*workspace, ids.iter().map(prefix).collect())
+            }
         };
         let Some(index) = index.get(&day) else { return Ok(Box::new(std::iter::empty())) };
-        let prefix = index_prefix(*workspace, kind, hash);
-        let bound =
-            |place: Place| index_key(&prefix, (place.first_attempt, place.activation), place.destination);
-        let (from, before) = (bound(places.start), bound(places.end));
-        if from >= before {
+        if places.start >= places.end {
             return Ok(Box::new(std::iter::empty()));
         }
-        let workspace = *workspace;
-        Ok(Box::new(index.range(from..before).rev().filter_map(move |entry| {
-            let entry = entry.key().map_err(StoreError::from);
-            entry.and_then(|entry| indexed(&rows, workspace, &entry)).transpose()
-        })))
+        let entries = sought.iter().map(|prefix| {
+            let bound =
+                |place: Place| index_key(prefix, (place.first_attempt, place.activation), place.destination);
+            let entries = index.range(bound(places.start)..bound(places.end)).rev();
+            entries.map(|entry| entry.key().map_err(StoreError::from)).peekable()
+        });
+        let entries = newest_first(entries.collect());
+        Ok(Box::new(
+            entries.filter_map(move |entry| {
+                entry.and_then(|entry| indexed(&rows, workspace, &entry)).transpose()
+            }),
+        ))
     }
 
     /// What was exchanged, if that is remembered.
@@ -313,6 +324,23 @@ fn merged(mut all: Vec<Peekable<Groups>>) -> impl Iterator<Item = Result<Attempt
         let heads = all.iter_mut().enumerate().filter_map(|(at, groups)| {
             let place = groups.peek()?.as_ref().map(AttemptGroup::place).ok();
             // What can't be read is told at once.
+            Some((place.is_none(), place, at))
+        });
+        let (_, _, newest) = heads.max()?;
+        all[newest].next()
+    })
+}
+
+/// Entries of several parts of the index, each newest first, together.
+fn newest_first<K: AsRef<[u8]>>(
+    mut all: Vec<Peekable<impl Iterator<Item = Result<K, StoreError>>>>,
+) -> impl Iterator<Item = Result<K, StoreError>> {
+    std::iter::from_fn(move || {
+        let heads = all.iter_mut().enumerate().filter_map(|(at, entries)| {
+            let entry = entries.peek()?.as_ref().ok();
+            // They end with the place. What can't be read is told at once.
+            let place: Option<[u8; PLACE_BYTES]> =
+                entry.and_then(|entry| entry.as_ref().last_chunk().copied());
             Some((place.is_none(), place, at))
         });
         let (_, _, newest) = heads.max()?;

@@ -9,6 +9,7 @@ mod object_storage;
 mod postgresql;
 
 pub(crate) use http::Grant;
+pub(crate) use postgresql::check_columns;
 
 use crate::connect::Outbound;
 use crate::definition::{RawSettings, SettingsError, Spec, TransportSpec};

@@ -94,6 +94,68 @@ fn what_is_left_out_while_it_waits_was_not_mapped() {
     assert_eq!((flow.received, flow.mapped, flow.filtered(), flow.delivered()), (11, 5, 6, 5));
 }
 
+/// What was received was left out, lost or mapped; what was mapped was taken, was given up, or waits.
+fn check_sums(flow: &Flow, waiting: u64) {
+    let lost =
+        [Outcome::Skipped, Outcome::Expired].map(|outcome| flow.ended.get(&outcome).copied().unwrap_or(0));
+    let dead: u64 = flow.dead_letters.values().sum();
+    assert_eq!(flow.received, flow.filtered() + lost.iter().sum::<u64>() + flow.mapped, "{flow:?}");
+    assert_eq!(flow.mapped, flow.delivered() + dead + waiting, "{flow:?}");
+}
+
+#[test]
+fn what_is_passed_over_or_expires_was_not_mapped_however_far_it_had_come() {
+    let receiver = Receiver::start(|_| Reply::status(500));
+    let mut bench = Bench::new();
+    let config = webhook(1, &receiver.url);
+    bench.engine().apply(vec![config.clone()]);
+    let append = |bench: &mut Bench, profile: u8, count: u32| {
+        for number in 0..count {
+            bench.append(WORKSPACE, Some(profile), &number_event(number));
+        }
+    };
+    let turn_off = |bench: &Bench| {
+        bench.engine().apply(vec![DestinationConfig { enabled: false, ..config.clone() }]);
+        bench.wait_status(1, "it to be off", |status| !status.enabled);
+    };
+    append(&mut bench, 1, 10);
+    bench.wait_status(1, "ten to wait", |status| status.waiting == 10 && status.under_way == 0);
+    check_sums(&counted(&bench), 10);
+    turn_off(&bench);
+    append(&mut bench, 2, 10);
+    receiver.behave(|_| Reply::status(200));
+    let skip_through = Some(bench.last_position());
+    bench.engine().apply(vec![DestinationConfig { skip_through, ..config.clone() }]);
+    append(&mut bench, 3, 20);
+    bench.wait_status(1, "all to end", |status| status.totals.ended_in_all() == 40);
+    let flow = counted(&bench);
+    check_sums(&flow, 0);
+    assert_eq!((flow.received, flow.mapped, flow.ended[&Outcome::Skipped]), (40, 20, 20));
+
+    receiver.behave(|_| Reply::status(500));
+    append(&mut bench, 4, 5);
+    bench.wait_status(1, "five to wait", |status| status.waiting == 5 && status.under_way == 0);
+    turn_off(&bench);
+    append(&mut bench, 5, 5);
+    bench.log.expire_before(48);
+    receiver.behave(|_| Reply::status(200));
+    bench.clock.advance_micros(BEYOND_CAP);
+    bench.engine().apply(vec![DestinationConfig { skip_through, ..config.clone() }]);
+    bench.wait_status(1, "the rest to end", |status| status.totals.ended_in_all() == 50);
+    let flow = counted(&bench);
+    check_sums(&flow, 0);
+    assert_eq!((flow.received, flow.mapped, flow.ended[&Outcome::Expired]), (50, 22, 8));
+
+    // What no mapping can make is given up at once.
+    let absent = mapped(&receiver.url, &[Some("$.absent")]);
+    bench.engine().apply(vec![DestinationConfig { skip_through, ..absent }]);
+    append(&mut bench, 6, 2);
+    bench.wait_status(1, "dead letters", |status| status.totals.ended_in_all() == 52);
+    let flow = counted(&bench);
+    check_sums(&flow, 0);
+    assert_eq!(flow.mapped + flow.ended[&Outcome::Skipped] + flow.ended[&Outcome::Expired], 52);
+}
+
 #[test]
 fn a_failure_that_made_no_request_is_shown_with_none() {
     let receiver = Receiver::taking();

@@ -27,38 +27,116 @@ fn shown(consent: &Consent) -> Vec<(&str, bool, i64)> {
     consent.current().map(|(name, value)| (name, value.granted, value.at.as_micros() / 1000)).collect()
 }
 
+/// A page call of `u` with this as its context.
+fn page(context: &str) -> String {
+    format!(r#"{{"type":"page","userId":"u","context":{context}}}"#)
+}
+
+/// Contexts that say nothing of consent.
+const SILENT: [&str; 9] = [
+    "null",
+    "[]",
+    r#""consent""#,
+    r#"["consent"]"#,
+    "{}",
+    r#"{"consent":null}"#,
+    r#"{"consent":{}}"#,
+    r#"{"consent":{"ad":false}}"#,
+    r#"{"consent":{"categoryPreferences":null}}"#,
+];
+
+/// Contexts that refuse everything: preferences that are empty, or that can't be read.
+const REFUSING: [&str; 14] = [
+    r#"{"consent":{"categoryPreferences":{}}}"#,
+    r#"{"consent":{"categoryPreferences":[]}}"#,
+    r#"{"consent":{"categoryPreferences":[true]}}"#,
+    r#"{"consent":{"categoryPreferences":["ad"]}}"#,
+    r#"{"consent":{"categoryPreferences":"x"}}"#,
+    r#"{"consent":{"categoryPreferences":true}}"#,
+    r#"{"consent":{"categoryPreferences":{"\ud800":true,"ad":true}}}"#,
+    r#"{"consent":[]}"#,
+    r#"{"consent":"x"}"#,
+    r#"{"consent":""}"#,
+    r#"{"consent":0}"#,
+    r#"{"consent":true}"#,
+    r#"{"\u0063onsent":false}"#,
+    r#"{"\ud800":1,"consent":{"categoryPreferences":{"ad":true}}}"#,
+];
+
 #[test]
-fn only_booleans_are_preferences() {
+fn only_true_grants() {
+    let refused = |names: &[&'static str]| -> Vec<(&'static str, bool, i64)> {
+        names.iter().map(|name| (*name, false, 5)).collect()
+    };
     let cases = [
         (r#"{"ad":true,"ads":false}"#, vec![("ad", true, 5), ("ads", false, 5)]),
-        (r#"{"ad":"true","b":1,"c":null,"d":{}}"#, vec![]),
+        (
+            r#"{"ad":"true","b":1,"c":null,"d":{},"e":"false","f":0}"#,
+            refused(&["ad", "b", "c", "d", "e", "f"]),
+        ),
+        (r#"{"ad":true,"b":"false"}"#, vec![("ad", true, 5), ("b", false, 5)]),
         (r#"{}"#, vec![]),
         ("[true]", vec![]),
         ("true", vec![]),
         (r#"{"ad":false,"ad":true}"#, vec![("ad", true, 5)]),
-        (r#"{"ad":true,"ad":"x"}"#, vec![]),
+        (r#"{"ad":true,"ad":"x"}"#, refused(&["ad"])),
         (r#"{"":true}"#, vec![]),
         (r#"{"":false,"ad":true}"#, vec![("ad", true, 5)]),
     ];
     for (preferences, want) in cases {
-        let payload = format!(
-            r#"{{"type":"page","userId":"u","context":{{"consent":{{"categoryPreferences":{preferences}}}}}}}"#
-        );
+        let payload = page(&format!(r#"{{"consent":{{"categoryPreferences":{preferences}}}}}"#));
         let mut consent = Consent::default();
         fold(&mut consent, 5, payload.as_bytes());
         assert_eq!(shown(&consent), want, "{preferences}");
     }
-    for context in ["null", "[]", r#"{"consent":null}"#, r#"{"consent":{"categoryPreferences":null}}"#, "{}"]
-    {
-        let mut consent = Consent::default();
-        fold(&mut consent, 5, format!(r#"{{"type":"page","userId":"u","context":{context}}}"#).as_bytes());
-        assert!(consent.is_empty(), "{context}");
-    }
     let mut consent = Consent::default();
-    let escaped =
-        r#"{"type":"page","userId":"u","context":{"consent":{"\u0063ategoryPreferences":{"a":true}}}}"#;
-    fold(&mut consent, 5, escaped.as_bytes());
+    fold(&mut consent, 5, page(r#"{"consent":{"\u0063ategoryPreferences":{"a":true}}}"#).as_bytes());
     assert_eq!(shown(&consent), [("a", true, 5)], "a name written with escapes is the same name");
+}
+
+#[test]
+fn a_refusal_is_remembered_however_it_was_written() {
+    let refusals = ["false", r#""false""#, r#""true""#, "0", "1", "null", "[]", "{}"];
+    for refusal in refusals {
+        for granted_before in [true, false] {
+            let mut consent = Consent::default();
+            if granted_before {
+                fold(&mut consent, 1, &stored(Some("u"), None, &json!({"ad": true, "mail": true})));
+            }
+            let preferences = format!(r#"{{"consent":{{"categoryPreferences":{{"ad":{refusal}}}}}}}"#);
+            fold(&mut consent, 2, page(&preferences).as_bytes());
+            fold(&mut consent, 3, page("{}").as_bytes());
+            let want = (Some(false), granted_before.then_some(true));
+            assert_eq!((consent.says("ad"), consent.says("mail")), want, "{refusal}");
+            fold(&mut consent, 4, &stored(Some("u"), None, &json!({"ad": true})));
+            assert_eq!(consent.says("ad"), Some(true), "{refusal}");
+        }
+    }
+}
+
+#[test]
+fn preferences_that_cannot_be_read_refuse_everything_and_null_says_nothing() {
+    let granted = || {
+        let mut consent = Consent::default();
+        fold(&mut consent, 1, &stored(Some("u"), None, &json!({"ad": true})));
+        consent
+    };
+    for context in SILENT {
+        let (mut consent, mut known) = (Consent::default(), granted());
+        fold(&mut consent, 5, page(context).as_bytes());
+        fold(&mut known, 5, page(context).as_bytes());
+        assert!(consent.is_empty(), "{context}");
+        assert_eq!(known, granted(), "{context}");
+    }
+    let mut empty = granted();
+    fold(&mut empty, 5, &stored(Some("u"), None, &json!({})));
+    for context in REFUSING {
+        let (mut consent, mut known) = (Consent::default(), granted());
+        fold(&mut consent, 5, page(context).as_bytes());
+        fold(&mut known, 5, page(context).as_bytes());
+        assert_eq!((consent.says("ad"), consent.says("mail")), (Some(false), Some(false)), "{context}");
+        assert_eq!(known, empty, "{context}");
+    }
 }
 
 #[test]
@@ -163,15 +241,11 @@ fn what_an_event_states_itself_is_read() {
         (r#"{"consent":{"categoryPreferences":{"ad":false}}}"#, Some(false)),
         (r#"{"consent":{"categoryPreferences":{"ad":"true"}}}"#, Some(false)),
         (r#"{"consent":{"categoryPreferences":{"other":true}}}"#, Some(false)),
-        (r#"{"consent":{"categoryPreferences":{}}}"#, Some(false)),
-        (r#"{"consent":{"categoryPreferences":null}}"#, None),
-        (r#"{"consent":{"categoryPreferences":[true]}}"#, None),
-        (r#"{"consent":{}}"#, None),
-        ("{}", None),
-        ("null", None),
     ];
-    for (context, want) in cases {
-        let payload = format!(r#"{{"type":"page","userId":"u","context":{context}}}"#);
+    let silent = SILENT.map(|context| (context, None));
+    let refusing = REFUSING.map(|context| (context, Some(false)));
+    for (context, want) in cases.into_iter().chain(silent).chain(refusing) {
+        let payload = page(context);
         let stated = StatedConsent::read(payload.as_bytes());
         assert_eq!(stated.as_ref().map(|stated| stated.grants("ad")), want, "{context}");
         assert!(stated.is_none_or(|stated| stated.event().user_id.as_deref() == Some("u")), "{context}");
@@ -259,6 +333,8 @@ struct Said {
     device: u8,
     /// A category and whether it is granted; without one, everything is refused.
     preference: Option<(String, bool)>,
+    /// In which of several ways a refusal is written.
+    form: usize,
 }
 
 impl Said {
@@ -269,8 +345,12 @@ impl Said {
     fn payload(&self) -> Vec<u8> {
         let (user, device) = (self.user.map(|user| format!("u{user}")), format!("x{}", self.device));
         let preferences = match &self.preference {
-            Some((category, granted)) => json!({category.as_str(): granted}),
-            None => json!({}),
+            Some((category, true)) => json!({category.as_str(): true}),
+            Some((category, false)) => {
+                let forms = [json!(false), json!("false"), json!(0), json!(null)];
+                json!({category.as_str(): forms[self.form]})
+            }
+            None => [json!({}), json!([]), json!("x"), json!(0)][self.form].clone(),
         };
         stored(user.as_deref(), Some(&device), &preferences)
     }
@@ -289,8 +369,8 @@ fn said() -> impl Strategy<Value = Said> {
         4 => ("[ab]", any::<bool>()).prop_map(Some),
         1 => Just(None),
     ];
-    (0..6i64, proptest::option::of(0..2u8), 0..3u8, preference)
-        .prop_map(|(at, user, device, preference)| Said { at, user, device, preference })
+    (0..6i64, proptest::option::of(0..2u8), 0..3u8, preference, 0..4usize)
+        .prop_map(|(at, user, device, preference, form)| Said { at, user, device, preference, form })
 }
 
 /// Of each id what was said last, a refusal being later at the same time; any refusal of those counts.

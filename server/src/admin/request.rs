@@ -5,10 +5,17 @@ use actix_web::{HttpRequest, web};
 use futures_util::StreamExt as _;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
 use tributary_model::{ErrorCode, Timestamp};
 
 use super::edit::invalid_at;
 use super::error::ApiError;
+
+/// What is said where serde_json misses a name and does not say of which there are.
+const NO_NAME: &str = "expected one of its names, or an object with one of them as its only member";
+/// What is said where a name stands alone that goes with something.
+const NAME_ALONE: &str = "expected an object with one member, named as what it is";
 
 /// Reads a JSON body.
 ///
@@ -34,18 +41,49 @@ pub(super) async fn json<T: DeserializeOwned>(
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice::<IgnoredAny>(body)
         .map_err(|error| ApiError::invalid(format!("the body: {error}")))?;
-    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(body)).map_err(|error| {
-        if body.trim_ascii_start().first() == Some(&b'{') {
-            refused("the body", &error.path().to_string(), &error.inner().to_string())
-        } else {
-            ApiError::invalid("the body: expected a JSON object")
+    parsed(body).map_err(|error| {
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return ApiError::invalid("the body: expected a JSON object");
         }
+        let message = said(&error.inner().to_string());
+        let names = (message == NO_NAME).then(|| names::<T>(body, error.path())).flatten();
+        refused("the body", &error.path().to_string(), &names.unwrap_or(message))
     })
 }
 
-/// The refusal of a part of what was sent; `message` is what serde says of it.
+fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_path_to_error::Error<serde_json::Error>> {
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(body))
+}
+
+/// The names that are expected at a place where none stands. They are told of a text that is none of them: the body is read
+/// once more with one there.
+fn names<T: DeserializeOwned>(body: &[u8], path: &Path) -> Option<String> {
+    let with = |name: &str| {
+        let mut body: Value = serde_json::from_slice(body).ok()?;
+        *part_of(&mut body, path)? = Value::from(name);
+        parsed::<T>(&serde_json::to_vec(&body).ok()?).err()
+    };
+    let error = with("").filter(|error| error.path().to_string() == path.to_string())?;
+    let message = said(&error.inner().to_string());
+    let names = message.strip_prefix("unknown variant ``, expected ")?;
+    let one = names.split('`').nth(1)?;
+    let is_alone = with(one).is_none_or(|error| said(&error.inner().to_string()) != NAME_ALONE);
+    let before = if is_alone { "expected" } else { "expected an object with one member, named" };
+    Some(format!("{before} {names}"))
+}
+
+/// What stands at a place of a body.
+fn part_of<'a>(body: &'a mut Value, path: &Path) -> Option<&'a mut Value> {
+    path.iter().try_fold(body, |part, segment| match segment {
+        Segment::Seq { index } => part.get_mut(*index),
+        Segment::Map { key } => part.get_mut(key.as_str()),
+        Segment::Enum { variant } => part.get_mut(variant.as_str()),
+        Segment::Unknown => None,
+    })
+}
+
+/// The refusal of a part of what was sent, and what is said of it.
 fn refused(whole: &str, place: &str, message: &str) -> ApiError {
-    let message = said(message);
     match place {
         "." => ApiError::invalid(format!("{whole}: {message}")),
         place => invalid_at(place, &format!(": {message}")).into(),
@@ -63,7 +101,7 @@ fn said(message: &str) -> String {
         return "expected true or false".to_owned();
     }
     if message == "expected value" {
-        return "expected one of its names, or an object with one of them as its only member".to_owned();
+        return NO_NAME.to_owned();
     }
     let is_of_form = begins(&["invalid type", "invalid value", "invalid length"]);
     let Some((_, expected)) = message.rsplit_once(", expected ").filter(|_| is_of_form) else {
@@ -71,7 +109,7 @@ fn said(message: &str) -> String {
     };
     let expected = match expected {
         "a map" | "string or map" => "an object",
-        "newtype variant" | "map with a single key" => "an object with one member, named as what it is",
+        "newtype variant" | "map with a single key" => return NAME_ALONE.to_owned(),
         "a sequence" => "a list",
         "a boolean" => "true or false",
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
@@ -91,7 +129,7 @@ pub(super) fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Api
     let Tracked(read) = web::Query::<Tracked<T>>::from_query(request.query_string())
         .map(web::Query::into_inner)
         .map_err(|error| ApiError::invalid(format!("the query: {error}")))?;
-    read.map_err(|(place, message)| refused("the query", &place, &message))
+    read.map_err(|(place, message)| refused("the query", &place, &said(&message)))
 }
 
 /// What was read, or where it can't be and why.
@@ -206,12 +244,14 @@ mod tests {
     use actix_web::test::TestRequest;
 
     use super::*;
-    use crate::admin::destinations::bodies::DestinationNew;
+    use crate::admin::destinations::bodies::{DestinationNew, DestinationPatch};
 
     #[test]
     fn what_is_wrong_in_a_body_has_its_place() {
-        let action = "expected one of its names, or an object with one of them as its only member";
+        let action = "expected an object with one member, named one of `drop`, `sample`, `drop_properties`, \
+                      `allow_properties`";
         let action = format!("`filters[0].action`: {action}");
+        let missing = "`consent.missing`: expected `closed` or `open`";
         let with = |part: &str| format!(r#" {{"definition":"webhook","name":"x","settings":{{}},{part}}} "#);
         let filter =
             |action: &str| with(&format!(r#""filters":[{{"name":"f","condition":"x","action":{action}}}]"#));
@@ -228,7 +268,11 @@ mod tests {
                 with(r#""consent":{"categories":[],"missing":"maybe"}"#),
                 "`consent.missing`: unknown variant `maybe`, expected `closed` or `open`",
             ),
+            (with(r#""consent":{"categories":[],"missing":null}"#), missing),
+            (with(r#""consent":{"missing":5,"categories":[]}"#), missing),
+            (with(r#""filters":[7],"consent":{"missing":{}}"#), "`filters[0]`: expected an object"),
             (filter("{}"), action.as_str()),
+            (filter("null"), action.as_str()),
             (filter(r#"{"drop":{},"sample":{}}"#), action.as_str()),
             (
                 filter(r#"{"sample":{"percent":"5","path":"a"}}"#),
@@ -241,6 +285,8 @@ mod tests {
             let message = message.strip_prefix("invalid_request: ").unwrap_or(&message);
             assert_eq!(message, want, "{body}");
         }
+        let resume = read::<DestinationPatch>(br#"{"resume":5}"#).expect_err("is no name").to_string();
+        assert!(resume.ends_with("`resume`: expected `parked` or `now`"), "{resume}");
         let unknown = read::<DestinationNew>(with(r#""color":"red""#).as_bytes()).expect_err("is unknown");
         assert!(unknown.to_string().contains("`color`: unknown field `color`, expected"), "{unknown}");
         assert!(read::<DestinationNew>(filter(r#"{"drop":{}}"#).as_bytes()).is_ok());

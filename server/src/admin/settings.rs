@@ -69,10 +69,10 @@ pub(super) fn shown(settings: &Stored) -> Map<String, Value> {
 }
 
 /// Puts sent settings over known ones. A null removes a setting, a masked secret keeps its value, and so does a masked one
-/// of several in a setting.
+/// of several in a setting. A null for what is no setting stays, to be refused as such.
 ///
 /// # Errors
-/// If a mask is sent where no secret is known, or a secret of which a part is kept does not open.
+/// If a mask is sent where no secret is known or as a part of a value, or a secret of which a part is kept does not open.
 pub(super) fn merge(
     key: &SealingKey,
     spec: &Spec,
@@ -87,7 +87,8 @@ pub(super) fn merge(
     };
     let mut kept = Vec::new();
     for (name, value) in sent {
-        if value.is_null() {
+        check_masks(spec, known, &name, &value)?;
+        if value.is_null() && (spec.setting(&name).is_some() || known.contains_key(&name)) {
             merged.remove(&name);
         } else if is_secret(spec, &name) && value == MASK {
             let before = known.get(&name).ok_or_else(|| nothing_kept(&name))?;
@@ -102,6 +103,29 @@ pub(super) fn merge(
         }
     }
     Ok(Merged { settings: merged, kept })
+}
+
+/// Refuses what was copied from where a part of it is hidden: it would be saved with the mask in it.
+fn check_masks(spec: &Spec, known: &Stored, name: &str, value: &Value) -> Result<(), Refusal> {
+    let is_secret = is_secret(spec, name);
+    let is_url = spec.setting(name).is_some_and(|setting| setting.kind == SettingKind::Url);
+    let before = known.get(name);
+    let is_same = matches!(before, Some(SettingValue::Plain(before)) if before == value);
+    if !(is_secret || is_url) || is_same {
+        return Ok(());
+    }
+    let in_part = |value: &Value| *value != MASK && value.as_str().is_some_and(|text| text.contains(MASK));
+    let place = if in_part(value) {
+        Some(name.to_owned())
+    } else {
+        let mut members = value.as_object().into_iter().flatten();
+        members.find(|(_, value)| in_part(value)).map(|(member, _)| format!("{name}.{member}"))
+    };
+    let Some(place) = place else { return Ok(()) };
+    let advice = "is masked in part; send the whole value";
+    let keep = format!(", or {MASK} alone to keep it");
+    let keep = if is_secret && before.is_some() { keep.as_str() } else { "" };
+    Err(refused(&place, &format!("{advice}{keep}")))
 }
 
 /// Whether masks stand in the place of members.

@@ -133,3 +133,49 @@ async fn a_payload_that_lacks_what_is_required_is_a_dead_letter_without_a_reques
     assert_eq!(receiver.calls()[0].body, json!({"n": 2}));
     assert!(server.stop().success());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deliveries_of_those_who_became_one_are_found_by_each_of_their_ids() {
+    let (_directory, path) = data_dir();
+    let server = Server::start(&path, &[]);
+    let receiver = Receiver::start().await;
+    server.ready().await;
+    let hook = webhook(&server, &receiver, json!({})).await;
+    let seen = |id: &str, ids: Value| {
+        let mut event = json!({"type": "track", "event": "Seen", "messageId": id});
+        event.as_object_mut().expect("an object").extend(ids.as_object().expect("an object").clone());
+        event
+    };
+    server.batch(&[seen("m1", json!({"anonymousId": "a1"})), seen("m2", json!({"userId": "ada"}))]).await;
+    receiver.takes(&["m1", "m2"]).await;
+    let mut profiles = Vec::new();
+    for id in ["m1", "m2"] {
+        let path = format!("/admin/v1/deliveries?message_id={id}");
+        let told =
+            reads(&server, &path, "it is on record", |told| told["data"][0]["remembered"] == true).await;
+        profiles.push(told["data"][0]["profile_id"].as_str().expect("an id").to_owned());
+    }
+    assert_ne!(profiles[0], profiles[1]);
+    server.batch(&[seen("m3", json!({"userId": "ada", "anonymousId": "a1"}))]).await;
+    receiver.takes(&["m1", "m2", "m3"]).await;
+    for profile in &profiles {
+        for path in ["/admin/v1".to_owned(), hook.clone()] {
+            let path = format!("{path}/deliveries?profile_id={profile}");
+            let is_all = |told: &Value| told["data"].as_array().is_some_and(|rows| rows.len() == 3);
+            let told = reads(&server, &path, "all three", is_all).await;
+            let mut paged = Vec::new();
+            let mut next = String::new();
+            while paged.len() < 3 {
+                let page = read(&server, &format!("{path}&limit=1{next}")).await;
+                paged.extend(page["data"].as_array().expect("rows").iter().cloned());
+                let Some(cursor) = page["cursor"]["next"].as_str().filter(|next| !next.is_empty()) else {
+                    break;
+                };
+                next = format!("&cursor={cursor}");
+            }
+            assert_eq!(json!(paged), told["data"], "{path}");
+            assert_eq!(told["data"][0]["message_id"], "m3", "the newest first: {told}");
+        }
+    }
+    assert!(server.stop().success());
+}

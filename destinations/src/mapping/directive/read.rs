@@ -53,6 +53,11 @@ impl<'s> Settings<'s> {
         let default = || self.spec.setting(name)?.default.as_ref().filter(|value| !value.is_null());
         given.or_else(default)
     }
+
+    /// Whether something was given for a setting.
+    pub(in super::super) fn is_given(&self, name: &str) -> bool {
+        self.given.get(name).is_some_and(|value| !value.is_null())
+    }
 }
 
 /// Reads a directive with everything in it, whose templates escape in that way.

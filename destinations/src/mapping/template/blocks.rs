@@ -118,6 +118,7 @@ fn check_expression(call: &HelperTemplate) -> Result<(), String> {
     if call.block_param.is_some() {
         return Err(no_block_parameters());
     }
+    check_place(&call.name)?;
     let is_value = call.params.is_empty() && call.hash.is_empty();
     let helper = HELPERS.iter().find(|(have, _, _)| *have == name);
     match helper {
@@ -137,11 +138,22 @@ fn check_expression(call: &HelperTemplate) -> Result<(), String> {
 }
 
 fn check_parameter(parameter: &Parameter) -> Result<(), String> {
-    let Parameter::Subexpression(inner) = parameter else { return Ok(()) };
+    let Parameter::Subexpression(inner) = parameter else { return check_place(parameter) };
     let TemplateElement::Expression(call) = inner.as_element() else {
         return Err("has something in parentheses that is no helper".to_owned());
     };
     check_expression(call)
+}
+
+/// Refuses what is written as in `@path`: `$` would be a member of the event that none has.
+fn check_place(parameter: &Parameter) -> Result<(), String> {
+    let place = parameter.as_name().unwrap_or_default();
+    match place.strip_prefix('$') {
+        Some(rest) if rest.is_empty() || rest.starts_with(['.', '/', '[']) => Err(format!(
+            "has the place `{place}`, which never has anything in it: places begin with the first name; leave `$.` out"
+        )),
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn check_block(block: &HelperTemplate, inside: Inside) -> Result<(), String> {

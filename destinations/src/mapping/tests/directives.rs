@@ -257,6 +257,13 @@ fn json() {
         ),
         (r#"{"@json": {"mode": "decode", "value": " [ \"\\u00e4\\n\" ] "}}"#, Some(r#"["ä\n"]"#)),
         (r#"{"@json": {"mode": "decode", "value": "{\"a\":1,\"a\":2}"}}"#, Some(r#"{"a":2}"#)),
+        // Half of a surrogate pair is no text; a backslash before an escape makes it none.
+        (r#"{"@json": {"mode": "decode", "value": "\"\\ud800\""}}"#, Some("\"\u{fffd}\"")),
+        (
+            r#"{"@json": {"mode": "decode", "value": "[\"\\uD83D\\uDE00\",\"\\udc00\\ud800x\",\"\\\\ud800\"]"}}"#,
+            Some("[\"\u{1f600}\",\"\u{fffd}\u{fffd}x\",\"\\\\ud800\"]"),
+        ),
+        (r#"{"@json": {"mode": "decode", "value": "{\"\\udfff\":1}"}}"#, Some("{\"\u{fffd}\":1}")),
         (r#"{"@json": {"mode": "decode", "value": {"@path": "$.properties.total"}}}"#, Some("12.50")),
         (r#"{"@json": {"mode": "decode", "value": {"@path": "$.missing"}}}"#, None),
         (

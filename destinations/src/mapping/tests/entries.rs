@@ -5,7 +5,7 @@ use super::{read_json, root};
 use crate::definition::{RawSettings, Spec};
 use crate::failure::Reason;
 use crate::mapping::CompiledAction;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
 #[test]
@@ -78,8 +78,13 @@ fn what_is_required_is_more_than_blanks() {
         (text, r#"{"@template": "{{properties.zero}}"}"#, Ok(Some(r#""0.00""#))),
         (r#"{"kind": "text"}"#, "$.properties.empty", Ok(Some(r#""""#))),
         (list, "$.properties.none", Err("the field f of send is required")),
-        (any, "$.properties.empty", Ok(Some(r#""""#))),
-        (any, "$.properties.none", Ok(Some("[]"))),
+        (any, "$.properties.empty", Err("the field f of send is required")),
+        (any, r#"{"@template": " {{properties.missing}} "}"#, Err("is required")),
+        (any, "$.properties.none", Err("is required")),
+        (any, "$.properties.nothing", Ok(Some("{}"))),
+        (any, "$.properties.zero", Ok(Some("0.00"))),
+        (any, "$.properties.no", Ok(Some("false"))),
+        (r#"{"kind": "any"}"#, "$.properties.none", Ok(Some("[]"))),
     ]);
     let action = json!({
         "any_of": [["text", "blocks"]],
@@ -132,27 +137,111 @@ fn what_is_the_same_for_every_event_is_known_to_be_wrong() {
     let action = json!({"fields": [
         {"name": "value", "kind": "number", "maximum": 10},
         {"name": "text", "kind": "text", "required": "always", "default": "x"},
+        {"name": "any", "kind": "any", "required": "always", "default": {"@path": "$"}},
         read_json(r#"{"name": "items", "kind": "list", "each": {"any_of": [["id"]]}}"#),
     ]});
     let cases = [
         (json!({"value": "abc"}), Some(("value", "must be a number"))),
         (json!({"value": 11}), Some(("value", "must be at most 10"))),
         (json!({"value": {"@literal": []}}), Some(("value", "must be a number"))),
+        (json!({"value": {"@template": "a lot"}}), Some(("value", "must be a number"))),
+        (
+            json!({"value": {"@case": {"operator": "upper", "value": "x"}}}),
+            Some(("value", "must be a number")),
+        ),
+        (json!({"value": {"@json": {"mode": "decode", "value": "{"}}}), Some(("value", "is to be decoded"))),
         (json!({"text": " "}), Some(("text", "is required, and this leaves nothing in it"))),
+        (
+            json!({"text": {"@template": "{{! note }}"}}),
+            Some(("text", "is required, and this leaves nothing")),
+        ),
+        (json!({"text": {"@literal": null}}), Some(("text", "is required, and this leaves nothing in it"))),
+        (
+            json!({"text": {"@setting": "channel"}}),
+            Some(("text", "is required, and this leaves nothing in it")),
+        ),
+        (json!({"any": []}), Some(("any", "is required, and this leaves nothing in it"))),
+        (json!({"any": "  "}), Some(("any", "is required, and this leaves nothing in it"))),
         (json!({"items": [{"id": 1}, {}]}), Some(("items[1].id", "is missing"))),
-        (json!({"value": "5", "items": [{"id": 1}]}), None),
+        (json!({"any": {}, "value": "5", "items": [{"id": 1}]}), None),
         (json!({"value": {"@path": "$.event"}, "items": [{"id": {"@path": "$.missing"}}]}), None),
+        (
+            json!({"text": {"@template": "{{missing}}"}, "any": {"@if": {"exists": {"@path": "$.a"}, "then": 1}}}),
+            None,
+        ),
         (json!({"value": null, "items": null}), None),
     ];
     for (fields, want) in cases {
-        let compiled = compile(&action, &fields, &json!({})).unwrap_or_else(|error| panic!("{error}"));
-        match (compiled.check_constants(), want) {
-            (Ok(()), None) => {}
-            (Err(error), Some((place, message))) => {
-                assert_eq!(error.place, place, "{fields}");
-                assert!(error.message.contains(message), "{fields}: {error}");
-            }
-            (got, want) => panic!("{fields}: {got:?}, not {want:?}"),
+        assert_constants(
+            &action,
+            &fields,
+            &json!({}),
+            want.map(|(at, message)| (format!("m.fields.{at}"), message)),
+        );
+    }
+}
+
+/// Checks what is said of a mapping that is the same for every event: where, and a part of the message.
+fn assert_constants(action: &Json, fields: &Json, settings: &Json, want: Option<(String, &str)>) {
+    let compiled = compile(action, fields, settings).unwrap_or_else(|error| panic!("{error}"));
+    match (compiled.check_constants("m"), want) {
+        (Ok(()), None) => {}
+        (Err(error), Some((place, message))) => {
+            assert_eq!(error.field, place, "{fields} {settings}");
+            assert!(error.message.contains(message), "{fields} {settings}: {error}");
         }
+        (got, want) => panic!("{fields} {settings}: {got:?}, not {want:?}"),
+    }
+}
+
+#[test]
+fn one_of_several_fields_has_to_have_something_in_it() {
+    let action = json!({
+        "any_of": [["text", "blocks"]],
+        "fields": [
+            {"name": "text", "kind": "text", "default": {"@setting": "message"}},
+            {"name": "blocks", "kind": "list"},
+        ],
+    });
+    let empty = |place: &str| {
+        Some((
+            place.to_owned(),
+            "has nothing in it for any event, and send needs at least one of text, blocks",
+        ))
+    };
+    let cases = [
+        (json!({}), json!({"message": "{{event}}"}), None),
+        (json!({}), json!({"message": "   "}), empty("message")),
+        (json!({}), json!({"message": "{{! note }}"}), empty("message")),
+        (json!({}), json!({}), empty("m.fields.text")),
+        (json!({"text": {"@template": "{{! note }}"}}), json!({"message": "x"}), empty("m.fields.text")),
+        (json!({"text": ""}), json!({"message": "x"}), empty("m.fields.text")),
+        (json!({"text": null}), json!({"message": "x"}), empty("m.fields.text")),
+        (json!({"text": null, "blocks": []}), json!({}), empty("m.fields.blocks")),
+        (json!({"blocks": [1]}), json!({"message": " "}), None),
+        (json!({"text": "", "blocks": {"@path": "$.properties.blocks"}}), json!({}), None),
+    ];
+    for (fields, settings, want) in cases {
+        assert_constants(&action, &fields, &settings, want);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_setting_is_said_of_the_setting() {
+    let action = json!({"fields": [
+        {"name": "to", "kind": "text", "characters_max": 3, "default": {"@setting": "channel"}},
+        {"name": "currency", "kind": "text", "characters_max": 3, "default": {"@setting": "currency"}},
+    ]});
+    let long = |place: &str| Some((place.to_owned(), "must have at most 3 characters"));
+    let cases = [
+        (json!({}), json!({"channel": "abc"}), None),
+        (json!({}), json!({"channel": "abcd"}), long("channel")),
+        (json!({"to": "abcd"}), json!({"channel": "abcd"}), long("m.fields.to")),
+        (json!({"to": {"@setting": "channel"}}), json!({"channel": "abcd"}), long("m.fields.to")),
+        (json!({"to": null}), json!({"channel": "abcd", "currency": null}), None),
+        (json!({}), json!({"currency": "Euro"}), long("currency")),
+    ];
+    for (fields, settings, want) in cases {
+        assert_constants(&action, &fields, &settings, want);
     }
 }

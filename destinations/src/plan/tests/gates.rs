@@ -209,6 +209,45 @@ fn consent_and_integrations_are_two_gates() {
     assert_eq!(outcomes, [FilteredByConsent, FilteredByConsent, FilteredByIntegrations]);
 }
 
+#[test]
+fn consent_that_cannot_be_read_is_refused_and_null_is_missing() {
+    let refusing = [
+        EMPTY,
+        r#"{"categoryPreferences":[]}"#,
+        r#"{"categoryPreferences":"x"}"#,
+        r#"{"categoryPreferences":0}"#,
+        r#"{"categoryPreferences":{"ads":"false","analytics":null}}"#,
+        "[]",
+        r#""x""#,
+        "true",
+    ];
+    let missing = [ABSENT, NONE, "null", r#"{"categoryPreferences":null}"#];
+    let everyone: &[&str] = &["facebook", "google", "amplitude", "plain"];
+    for consent in refusing {
+        for rule in [MissingConsent::Closed, MissingConsent::Open] {
+            let (taken, _) = delivered((consent, ABSENT, Mapped::Single), rule);
+            assert_eq!(taken, ["plain"], "{consent}, {rule:?}");
+        }
+    }
+    for consent in missing {
+        let taken = |rule| delivered((consent, ABSENT, Mapped::Single), rule).0;
+        assert_eq!(taken(MissingConsent::Closed), ["plain"], "{consent}");
+        assert_eq!(taken(MissingConsent::Open), everyone, "{consent}");
+    }
+    // What the profile granted before makes no difference to an event that refuses, but to one that says nothing.
+    let mut config = config();
+    config.consent.categories = ["ads".to_owned()].into();
+    for (consent, is_refused) in
+        refusing.into_iter().map(|consent| (consent, true)).chain([(NONE, false), ("null", false)])
+    {
+        let mut granted =
+            activation(&format!(r#"{{"type":"track","event":"Seen","context":{{"consent":{consent}}}}}"#));
+        granted.header.carried.consent = Some([("ads".into(), true)].into());
+        let outcome = left_out(&config, &granted).map(|(outcome, _)| outcome);
+        assert_eq!(outcome, is_refused.then_some(FilteredByConsent), "{consent}");
+    }
+}
+
 proptest! {
     /// Whatever is said of consent: what `integrations` leave out is left out, and what a destination without a need is not
     /// sent, one with needs is not sent either.

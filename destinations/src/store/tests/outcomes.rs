@@ -56,6 +56,12 @@ proptest! {
                 prop_assert_eq!(got, want, "{}..{}", start, start + length);
                 let one = store.outcome_of(key, start).expect("readable");
                 prop_assert_eq!(one, said.get(&(key, start)).copied());
+                for outcome in [Outcome::DeadLetter, Outcome::Skipped] {
+                    let first = store.first_ended(key, start..start + length, outcome).expect("readable");
+                    let want = said.range((key, start)..(key, start + length));
+                    let want = want.filter(|(_, said)| **said == outcome).map(|((_, first), _)| *first).next();
+                    prop_assert_eq!(first, want, "{}..{}", start, start + length);
+                }
             }
         }
         let mut books = store.books();

@@ -34,30 +34,56 @@ fn attempts_are_found_newest_delivery_first_by_destination_message_and_profile()
     put(&store, KEY, now, vec![attempt(5, moment(TODAY, 1), 2)]);
     let nobody = AttemptRecord { profile: None, ..attempt(8, moment(TODAY, 3), 1) };
     put(&store, KEY, now, vec![nobody]);
+    let of = |profile: u8, attempt| AttemptRecord { profile: Some(ProfileId([profile; 16])), ..attempt };
+    put(&store, KEY, now, vec![of(2, attempt(3, moment(TODAY, 0), 1))]);
+    put(&store, OTHER, now, vec![of(3, attempt(9, moment(TODAY, 4), 1))]);
     drop(store);
     let store = open(&directory);
     let one = (KEY, 5, vec![1, 2]);
     let workspace = KEY.workspace;
+    let profiles =
+        |ids: &[u8]| Sought::Profiles(workspace, ids.iter().map(|id| ProfileId([*id; 16])).collect());
     let message = |id: &str| Sought::Message(workspace, MessageId::parse(id).expect("an id"));
     let cases = [
         (
             "a destination",
             Sought::Destinations(vec![KEY]),
-            vec![(KEY, 8, vec![1]), (KEY, 6, vec![1]), one.clone()],
+            vec![(KEY, 8, vec![1]), (KEY, 6, vec![1]), one.clone(), (KEY, 3, vec![1])],
         ),
         (
             "several",
             Sought::Destinations(vec![KEY, OTHER]),
-            vec![(KEY, 8, vec![1]), (OTHER, 7, vec![1]), (KEY, 6, vec![1]), (OTHER, 5, vec![1]), one.clone()],
+            vec![
+                (OTHER, 9, vec![1]),
+                (KEY, 8, vec![1]),
+                (OTHER, 7, vec![1]),
+                (KEY, 6, vec![1]),
+                (OTHER, 5, vec![1]),
+                one.clone(),
+                (KEY, 3, vec![1]),
+            ],
         ),
         ("an event", message("m-5"), vec![(OTHER, 5, vec![1]), one.clone()]),
-        ("no event", message("m-9"), vec![]),
+        ("no event", message("m-99"), vec![]),
         (
             "a profile",
-            Sought::Profile(workspace, ProfileId([1; 16])),
-            vec![(OTHER, 7, vec![1]), (KEY, 6, vec![1]), (OTHER, 5, vec![1]), one],
+            profiles(&[1]),
+            vec![(OTHER, 7, vec![1]), (KEY, 6, vec![1]), (OTHER, 5, vec![1]), one.clone()],
         ),
-        ("another workspace", Sought::Profile(WorkspaceId(2), ProfileId([1; 16])), vec![]),
+        (
+            "several profiles, in one order",
+            profiles(&[3, 9, 1, 2]),
+            vec![
+                (OTHER, 9, vec![1]),
+                (OTHER, 7, vec![1]),
+                (KEY, 6, vec![1]),
+                (OTHER, 5, vec![1]),
+                one,
+                (KEY, 3, vec![1]),
+            ],
+        ),
+        ("no profile", profiles(&[]), vec![]),
+        ("another workspace", Sought::Profiles(WorkspaceId(2), vec![ProfileId([1; 16])]), vec![]),
     ];
     for (name, sought, want) in cases {
         assert_eq!(found(&store, TODAY, &sought, all()), want, "{name}");

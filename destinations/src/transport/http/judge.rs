@@ -269,8 +269,7 @@ impl Items {
             }
             None => {}
         }
-        let number = status.as_ref().and_then(|status| status.text()?.parse::<u16>().ok());
-        let Some(status) = number.filter(|status| (100..=599).contains(status)) else {
+        let Some(status) = status.as_ref().and_then(|status| parse_status(&status.text()?)) else {
             let text =
                 format!("answered {}, with a result for this delivery that can't be read", response.status);
             return unreadable_because(response, text);
@@ -297,6 +296,13 @@ impl Items {
         let path = self.message.as_ref()?;
         self.list(answer)?.iter().find_map(|result| words(path, &Root::new(result), masker))
     }
+}
+
+/// The status that a result names. Some write it as they write any number: `200.0`.
+fn parse_status(text: &str) -> Option<u16> {
+    let number: f64 = text.parse().ok()?;
+    let is_status = number.fract() == 0.0 && (100.0..600.0).contains(&number);
+    is_status.then_some(number as u16)
 }
 
 /// What a status means where the definition says nothing else.

@@ -143,14 +143,14 @@ impl Http {
         self.response_bytes.max(wanted.min(ANSWER_BYTES_MAX))
     }
 
-    /// What is shown of a request.
+    /// What is shown of a request: all that is sent but for what HTTP adds, the host and the length of the body.
     fn record(&self, request: &OutboundRequest, body_bytes: usize) -> RequestRecord {
-        let shown = |(name, value): &(String, String)| {
+        let shown = |(name, value): (&str, &str)| {
             let is_secret = self.authentication.is_secret(name);
             let value = if is_secret { hidden(value) } else { self.masker.whole(value) };
-            (name.clone(), value)
+            (name.to_owned(), value)
         };
-        let mut headers: Vec<(String, String)> = request.headers.iter().map(shown).collect();
+        let mut headers: Vec<(String, String)> = request.headers_sent().map(shown).collect();
         if self.authentication.oauth.is_some() {
             headers.retain(|(name, _)| name != "authorization");
             headers.push(("authorization".to_owned(), hidden("Bearer token")));

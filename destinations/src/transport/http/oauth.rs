@@ -2,10 +2,12 @@
 //! run out, thrown away when a receiver refuses one.
 //!
 //! A server that gives a new refresh token with an access token may take the old one no longer. The new one is kept before the
-//! access token is used, see [`crate::tokens`].
+//! access token is used, and where that can't be used as well, see [`crate::tokens`].
 //!
 //! Without a token nothing can be sent. So whatever is wrong at the token endpoint, but for a refusal of the credentials, is
 //! an outage: the deliveries wait for its end.
+
+mod answer;
 
 use super::request::USER_AGENT;
 use crate::connect::{InboundResponse, Masker, Outbound, OutboundRequest};
@@ -14,14 +16,15 @@ use crate::exchange::Verdict;
 use crate::failure::{Failure, Reason};
 use crate::tokens::{Fingerprint, Tokens};
 use crate::transport::TransportParts;
+use answer::TokenAnswer;
 use futures_util::future::BoxFuture;
-use oauth2::basic::{BasicClient, BasicErrorResponse, BasicErrorResponseType, BasicTokenResponse};
+use oauth2::basic::{
+    BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
+};
 use oauth2::{
     AsyncHttpClient, ClientId, ClientSecret, EndpointNotSet, EndpointSet, HttpRequest, HttpResponse,
-    RefreshToken, RequestTokenError, Scope, TokenResponse, TokenUrl,
+    RefreshToken, RequestTokenError, Scope, StandardRevocableToken, TokenResponse, TokenUrl,
 };
-use reqwest::header::HeaderValue;
-use serde_json::{Map, Value as Json};
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -36,13 +39,22 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// A token that lives for less than twice the margin is used for half of its life.
 const MARGIN_PART: u32 = 2;
 
-/// The type of tokens that are sent, as RFC 6750 calls it, in lower case.
-const TOKEN_TYPE: &str = "bearer";
-
 /// Bytes of the token endpoint's answer that are read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
-type Client = BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
+/// A client that reads tokens as [`TokenAnswer`] does.
+type Client<HasTokenUrl = EndpointNotSet> = oauth2::Client<
+    BasicErrorResponse,
+    TokenAnswer,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    HasTokenUrl,
+>;
 
 /// Who asks for tokens.
 pub(super) struct Credentials<'a> {
@@ -56,7 +68,7 @@ pub(super) struct Credentials<'a> {
 /// The tokens of one destination.
 pub(super) struct Oauth {
     kind: OauthGrant,
-    client: Client,
+    client: Client<EndpointSet>,
     scopes: Vec<Scope>,
     way: Way,
     /// The refresh token of the settings.
@@ -120,7 +132,7 @@ impl Oauth {
     ) -> Result<Self, String> {
         let url = TokenUrl::new(token_url.to_owned())
             .map_err(|_| "must be an absolute URL with https".to_owned())?;
-        let client = BasicClient::new(ClientId::new(credentials.id.to_owned()))
+        let client = Client::new(ClientId::new(credentials.id.to_owned()))
             .set_client_secret(ClientSecret::new(credentials.secret.to_owned()))
             .set_token_uri(url);
         let scopes = credentials.scope.unwrap_or_default().split_ascii_whitespace();
@@ -178,18 +190,15 @@ impl Oauth {
             fetched = self.fetch(Some(given), at).await;
         }
         let number = self.grant.asked.fetch_add(1, Ordering::SeqCst);
-        let fetched = fetched.and_then(|answer| {
-            let token = read(&answer, number, at)?;
-            Ok((token, answer.refresh_token().cloned()))
-        });
-        match fetched {
-            Ok((token, refresh_token)) => {
-                if let Some(new) = refresh_token {
-                    if state.refresh_token.as_ref().is_none_or(|old| old.secret() != new.secret()) {
-                        state.is_unkept = !self.keep(&new).await;
-                    }
-                    state.refresh_token = Some(new);
-                }
+        // First of all the refresh token: whatever becomes of the other one, the old one may do no longer.
+        if let Some(new) = fetched.as_ref().ok().and_then(TokenAnswer::refresh_token) {
+            if state.refresh_token.as_ref().is_none_or(|old| old.secret() != new.secret()) {
+                state.is_unkept = !self.keep(new).await;
+            }
+            state.refresh_token = Some(new.clone());
+        }
+        match fetched.and_then(|answer| read(&answer, number, at)) {
+            Ok(token) => {
                 state.refused = None;
                 state.token = Some(token.clone());
                 Ok(token)
@@ -262,7 +271,7 @@ impl Oauth {
         &self,
         refresh_token: Option<&RefreshToken>,
         at: Timestamp,
-    ) -> Result<BasicTokenResponse, Verdict> {
+    ) -> Result<TokenAnswer, Verdict> {
         let way = Way { now: at, ..self.way.clone() };
         let scopes = self.scopes.iter().cloned();
         let answer = match (self.kind, refresh_token) {
@@ -281,7 +290,7 @@ impl Oauth {
             RequestTokenError::Request(Unanswered(verdict)) => verdict,
             RequestTokenError::ServerResponse(_)
             | RequestTokenError::Parse(..)
-            | RequestTokenError::Other(_) => unreadable(),
+            | RequestTokenError::Other(_) => unusable("it is no JSON object"),
         })
     }
 }
@@ -296,20 +305,12 @@ fn fingerprint(texts: &[&str]) -> Fingerprint {
     hasher.finalize()
 }
 
-fn read(answer: &BasicTokenResponse, number: u64, at: Timestamp) -> Result<Token, Verdict> {
-    // RFC 6749 §7.1: a token of a type that is not understood must not be used. Some write more behind the word.
-    let kind: &str = answer.token_type().as_ref();
-    if !kind.starts_with(TOKEN_TYPE) {
-        return Err(trouble(
-            "the token endpoint gives tokens of another type than bearer, which can't be sent",
-            None,
-        ));
+fn read(answer: &TokenAnswer, number: u64, at: Timestamp) -> Result<Token, Verdict> {
+    if let Some(wrong) = answer.wrong() {
+        return Err(unusable(wrong));
     }
     let secret = answer.access_token().secret();
     let header = format!("Bearer {secret}");
-    if secret.is_empty() || HeaderValue::from_str(&header).is_err() {
-        return Err(unreadable());
-    }
     let until = answer.expires_in().map(|life| {
         let used = life.saturating_sub(MARGIN).max(life / MARGIN_PART);
         at.plus_micros(i64::try_from(used.as_micros()).unwrap_or(i64::MAX))
@@ -349,8 +350,9 @@ fn trouble(text: impl Into<String>, after: Option<Duration>) -> Verdict {
     Verdict::Retry { failure: Failure::outage(Reason::TokenEndpoint, text).unsent(), after }
 }
 
-fn unreadable() -> Verdict {
-    trouble("the token endpoint's answer holds no token that can be read", None)
+/// There is an answer, but no token in it that does.
+fn unusable(why: &str) -> Verdict {
+    trouble(format!("the token endpoint's answer holds no token that can be used: {why}"), None)
 }
 
 /// What it means that there is no answer.
@@ -417,12 +419,12 @@ fn judge(response: &InboundResponse) -> Result<Vec<u8>, Verdict> {
     let refusal = || serde_json::from_slice::<BasicErrorResponse>(&response.body).ok();
     match response.status {
         200 | 201 => {
-            let token = with_life_as_number(&response.body);
-            let is_token = serde_json::from_slice::<BasicTokenResponse>(&token).is_ok();
+            let answer = serde_json::from_slice(&response.body);
+            let has_token = answer.is_ok_and(|answer: TokenAnswer| answer.has_token());
             // Some refuse with a status of success.
-            match refusal().filter(|_| !is_token) {
+            match refusal().filter(|_| !has_token) {
                 Some(refusal) => Err(refused(&refusal, response)),
-                None => Ok(token),
+                None => Ok(response.body.to_vec()),
             }
         }
         400 | 401 | 403 => match refusal() {
@@ -431,15 +433,6 @@ fn judge(response: &InboundResponse) -> Result<Vec<u8>, Verdict> {
         },
         _ => Err(of_status(response)),
     }
-}
-
-/// The answer with the token's life as a number: some write it as a text.
-fn with_life_as_number(body: &[u8]) -> Vec<u8> {
-    let Ok(mut answer) = serde_json::from_slice::<Map<String, Json>>(body) else { return body.to_vec() };
-    let life = answer.get("expires_in").and_then(Json::as_str);
-    let Some(seconds) = life.and_then(|life| life.trim().parse::<u64>().ok()) else { return body.to_vec() };
-    answer.insert("expires_in".to_owned(), seconds.into());
-    serde_json::to_vec(&answer).expect("JSON can be written")
 }
 
 #[cfg(test)]

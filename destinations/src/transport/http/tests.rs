@@ -326,6 +326,21 @@ async fn deliveries_are_sent_and_answers_remembered() {
 }
 
 #[tokio::test]
+async fn every_header_that_is_sent_is_shown() {
+    let receiver = Receiver::start(|_| Answer::status(200));
+    let http = http(service(json!([])), json!({"url": receiver.url("")}), Addresses::Any);
+    let payloads = [payload("a", "{}")];
+    http.send(&payloads, Timestamp::default()).await;
+    let shown = http.describe(&payloads, Timestamp::default(), 100).expect("a request");
+    let seen = receiver.seen();
+    let mut sent = headers(&seen[0].headers);
+    // HTTP adds these.
+    sent.retain(|name, _| !["host", "content-length"].contains(name));
+    assert_eq!(headers(&shown.headers), sent);
+    assert_eq!((sent["accept"], sent["accept-encoding"]), ("*/*", "identity"));
+}
+
+#[tokio::test]
 async fn answers_about_many_deliveries_may_be_long() {
     let mut results: Vec<Json> = (0..200).map(|_| json!({"s": 200, "why": "x".repeat(400)})).collect();
     results[199]["s"] = 400.into();

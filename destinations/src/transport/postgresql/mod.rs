@@ -34,12 +34,15 @@ mod columns;
 mod connection;
 mod errors;
 mod insert;
+mod keys;
 mod names;
 mod refusals;
 mod rows;
 mod schema;
 mod settings;
 mod write;
+
+pub(crate) use keys::check_columns;
 
 use super::{Called, Person, Transport, TransportParts};
 use crate::connect::{Masker, Whole};

@@ -153,3 +153,34 @@ fn what_an_event_states_is_overruled_by_other_ids_of_its_profile_only() {
         assert_eq!(consent(&mut driver).pop().flatten(), of(&[("ads", want)]), "{name}");
     }
 }
+
+#[test]
+fn what_keeps_one_event_back_is_remembered_for_the_next() {
+    let user = Some("u1");
+    let refusals = [
+        json!({"ads": false}),
+        json!({"ads": "false"}),
+        json!({"ads": "true"}),
+        json!({"ads": 0}),
+        json!({"ads": null}),
+        json!({}),
+        json!([]),
+        json!("x"),
+    ];
+    for refusal in refusals {
+        let mut driver = needing(&["ads"]);
+        seen(&mut driver, user, None, Some(json!({"ads": true})));
+        seen(&mut driver, user, None, Some(refusal.clone()));
+        seen(&mut driver, user, None, None);
+        let (granted, refused) = (of(&[("ads", true)]), of(&[("ads", false)]));
+        assert_eq!(consent(&mut driver), [granted, refused.clone(), refused.clone()], "{refusal}");
+        // Nor does it count as if nothing had ever been said.
+        seen(&mut driver, Some("u2"), None, Some(refusal.clone()));
+        seen(&mut driver, Some("u2"), None, None);
+        assert_eq!(consent(&mut driver), [refused.clone(), refused], "{refusal}");
+    }
+    let mut driver = needing(&["ads"]);
+    seen(&mut driver, user, None, Some(json!({"ads": true})));
+    seen(&mut driver, user, None, Some(json!(null)));
+    assert_eq!(consent(&mut driver).pop().flatten(), of(&[("ads", true)]), "`null` says nothing");
+}

@@ -11,6 +11,7 @@ use tributary_model::workspace::{
 };
 use utoipa::ToSchema;
 
+use super::objects::object;
 use crate::admin::settings;
 
 /// A destination as the workspace has it.
@@ -150,13 +151,13 @@ fn tree(condition: &Condition) -> Box<RawValue> {
 #[serde(rename_all = "snake_case")]
 pub enum FilterActionBody {
     /// Leaves it out.
-    Drop(DropBody),
+    Drop(#[serde(deserialize_with = "object")] DropBody),
     /// Lets a share of them pass: all with the same value at the path, or none of them.
-    Sample(SampleBody),
+    Sample(#[serde(deserialize_with = "object")] SampleBody),
     /// Takes these members out of the event.
-    DropProperties(FieldsBody),
+    DropProperties(#[serde(deserialize_with = "object")] FieldsBody),
     /// Takes every member out of the objects in which these stand but these.
-    AllowProperties(FieldsBody),
+    AllowProperties(#[serde(deserialize_with = "object")] FieldsBody),
 }
 
 /// Nothing is to be said.

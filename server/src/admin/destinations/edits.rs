@@ -205,6 +205,18 @@ impl Editor {
         Ok(Changed { destination, raw, kept, spec })
     }
 
+    /// Why a destination can't work as it is set up, in the engine's words; `None` also if a secret of it does not open.
+    pub(in crate::admin) fn problem(
+        &self,
+        workspace: &Workspace,
+        destination: &Destination,
+    ) -> Option<String> {
+        let raw = settings::unsealed(&self.sealing, workspace.id, destination).ok()?;
+        let config = config(workspace, destination, raw);
+        let checked = tributary_destinations::check(&config, self.allow_private_destinations);
+        checked.err().map(|why| why.to_string())
+    }
+
     /// A changed destination in the form in which it is stored, if it can work.
     fn settled(
         &self,

@@ -8,6 +8,7 @@ mod config;
 pub mod definitions;
 mod edits;
 mod literals;
+mod objects;
 pub mod outside;
 pub mod queries;
 pub mod replays;

@@ -125,7 +125,10 @@ impl DeliveriesQuery {
         let query = DeliveryQuery {
             destination,
             message_id: message_id.map_err(|_| no_id("message_id", &message_form))?,
-            profile: profile.map_err(|_| no_id("profile_id", "32 hexadecimal digits"))?,
+            profiles: profile
+                .map_err(|_| no_id("profile_id", "32 hexadecimal digits"))?
+                .into_iter()
+                .collect(),
             state: self.outcome.map(|name| state(&name)).transpose()?,
             reason: self.reason.map(|name| reason(&name)).transpose()?,
             from,
@@ -141,9 +144,9 @@ impl DeliveriesQuery {
 /// The event, if one is asked for and nothing else but how its deliveries ended: then it can be told of each destination what
 /// became of it.
 pub fn event_of(query: &DeliveryQuery) -> Option<&MessageId> {
-    let DeliveryQuery { message_id, profile, reason, from, until, cursor, .. } = query;
+    let DeliveryQuery { message_id, profiles, reason, from, until, cursor, .. } = query;
     let is_narrowed =
-        profile.is_some() || reason.is_some() || from.is_some() || until.is_some() || cursor.is_some();
+        !profiles.is_empty() || reason.is_some() || from.is_some() || until.is_some() || cursor.is_some();
     message_id.as_ref().filter(|_| !is_narrowed)
 }
 
@@ -297,7 +300,8 @@ pub struct PointView {
     pub flow: FlowView,
 }
 
-/// What went through a destination. What is taken up at the end of a time may end behind it.
+/// What went through a destination. Over all time `received` is `filtered`, `lost` and `mapped` together, and `mapped` is
+/// `delivered`, `dead_letters` and what waits. What is taken up at the end of a time may end behind it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, ToSchema)]
 pub struct FlowView {
     /// Deliveries that it took up.
@@ -305,7 +309,7 @@ pub struct FlowView {
     /// Those that were left out, by what.
     #[schema(value_type = Object, example = json!({"filtered_by_consent": 3}))]
     pub filtered: BTreeMap<&'static str, u64>,
-    /// Those that passed every gate, and that a mapping took.
+    /// Those that passed every gate: they were taken or given up, or wait. Not those that were passed over or expired.
     pub mapped: u64,
     /// Attempts that failed, by reason.
     #[schema(value_type = Object, example = json!({"server_error": 7}))]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tributary_destinations::DestinationStatus;
 use tributary_destinations::replay::{ReplayJob, ReplayOnly, ReplayOrder, ReplayState};
 use tributary_model::outcome::Outcome;
 use utoipa::ToSchema;
@@ -41,7 +42,8 @@ pub struct ReplayNew {
     /// Whether it only counts; it does not where nothing is said.
     pub dry_run: Option<bool>,
     /// How many deliveries a second it begins at most; as many as go where nothing is said.
-    pub rate_per_second: Option<u32>,
+    #[schema(value_type = Option<u32>)]
+    pub rate_per_second: Option<i64>,
 }
 
 /// Which deliveries are sent again.
@@ -73,12 +75,16 @@ impl ReplayNew {
             ReplayOnlyBody::All => ReplayOnly::All,
             ReplayOnlyBody::NotDelivered => ReplayOnly::NotDelivered,
         };
-        if self.rate_per_second.is_some_and(|rate| !(1..=RATE_MAX).contains(&rate)) {
-            return Err(invalid_at("rate_per_second", &format!(": give 1 to {RATE_MAX}")).into());
-        }
-        let (dry_run, rate_per_second) = (self.dry_run.unwrap_or(false), self.rate_per_second);
+        let rate_per_second = self.rate_per_second.map(rate).transpose()?;
+        let dry_run = self.dry_run.unwrap_or(false);
         Ok(ReplayOrder { from, until, condition, only, dry_run, rate_per_second })
     }
+}
+
+/// A number of deliveries a second.
+fn rate(given: i64) -> Result<u32, ApiError> {
+    let rate = u32::try_from(given).ok().filter(|rate| (1..=RATE_MAX).contains(rate));
+    rate.ok_or_else(|| invalid_at("rate_per_second", &format!(": give 1 to {RATE_MAX}")).into())
 }
 
 /// A replay, and how far it is.
@@ -92,8 +98,8 @@ pub struct ReplayView {
     pub state: &'static str,
     /// Why it failed.
     pub problem: Option<String>,
-    /// Why it does not go on at present, although it runs: its destination is `off`, `paused` or `broken`. The first two don't
-    /// keep a dry run.
+    /// Why it does not go on at present, although it runs: its destination is `off`, `paused` or `broken`; or `queue`: what waits
+    /// to be tried again leaves it no room. Only a broken one keeps a dry run.
     #[schema(example = "paused")]
     pub waits_for: Option<&'static str>,
     /// Only events that arrived then or later.
@@ -184,12 +190,14 @@ impl ReplayView {
         }
     }
 
-    /// The same, with what keeps it from going on while its destination stands like this.
-    pub(in crate::admin) fn beside(self, view: &DestinationView) -> Self {
+    /// The same, with what keeps it from going on while its destination stands like this, and the engine says this of it.
+    pub(in crate::admin) fn beside(self, view: &DestinationView, status: Option<&DestinationStatus>) -> Self {
+        let has_no_room = status.is_some_and(|status| status.replay_waits_for_room);
         let waits_for = match view.state {
             _ if self.state != "running" => None,
             _ if view.problem.is_some() => Some("broken"),
             stands @ ("off" | "paused") if !self.dry_run => Some(stands),
+            _ if has_no_room && !self.dry_run => Some("queue"),
             _ => None,
         };
         Self { waits_for, ..self }
@@ -219,7 +227,7 @@ mod tests {
             (json!({"only": "dead_letters"}), Some(ReplayOnly::DeadLetters { reason: None })),
             (json!({"reason": "unauthorized"}), None),
             (json!({"only": "dead_letters", "reason": "bad luck"}), None),
-            (json!({"rate_per_second": 0}), None),
+            (json!({"rate_per_second": 1_000_000}), Some(ReplayOnly::All)),
             (json!({"condition": "event ="}), None),
             (json!({"from": "yesterday"}), None),
             (json!({"from": "2026-01-02T00:00:00Z", "until": "2026-01-01T00:00:00Z"}), None),
@@ -227,6 +235,15 @@ mod tests {
         for (body, want) in cases {
             let new: ReplayNew = serde_json::from_value(body.clone()).expect("a body");
             assert_eq!(new.order().ok().map(|order| order.only), want, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_rate_out_of_its_range_is_told_the_range() {
+        for rate in [0, -1, 1_000_001, 1_000_000_000_000, i64::MIN] {
+            let new: ReplayNew = serde_json::from_value(json!({"rate_per_second": rate})).expect("a body");
+            let refused = new.order().expect_err("it is out of range").to_string();
+            assert!(refused.contains("give 1 to 1000000"), "{rate}: {refused}");
         }
     }
 }

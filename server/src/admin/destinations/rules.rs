@@ -192,4 +192,22 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn what_a_filter_does_is_an_object() {
+        let actions = [
+            (json!({"drop": {}}), true),
+            (json!({"drop": []}), false),
+            (json!({"drop": {"x": 1}}), false),
+            (json!({"sample": [10, "userId"]}), false),
+            (json!({"drop_properties": [["properties.card"]]}), false),
+            (json!({"allow_properties": [["properties.card"]]}), false),
+        ];
+        for (action, is_taken) in actions {
+            let read = serde_json::from_value::<FilterActionBody>(action.clone());
+            assert_eq!(read.is_ok(), is_taken, "{action}: {read:?}");
+            let read = serde_json::from_str::<FilterActionBody>(&action.to_string());
+            assert_eq!(read.is_ok(), is_taken, "{action} as text: {read:?}");
+        }
+    }
 }

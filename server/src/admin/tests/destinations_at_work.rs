@@ -83,6 +83,38 @@ async fn how_a_destination_stands_is_told_with_it() {
 }
 
 #[actix_web::test]
+async fn what_is_mended_is_told_with_the_change_that_mends_it() {
+    let server = furnished().await;
+    let vip = json!({"key": "vip", "definition": "traits.plan = \"pro\""});
+    server.put("POST", "/audiences", vip).await.expect(201);
+    let filter = json!({"name": "f", "condition": "profile.audiences.vip = true", "action": {"drop": {}}});
+    server.put("PATCH", PATH, json!({"filters": [filter]})).await.expect(200);
+    server.delete("/audiences/vip?force=true").await.expect(204);
+    let snapshot = server.admin.store.snapshot();
+    let workspace = &snapshot.workspaces()[0];
+    let problem = server.admin.editor.problem(workspace, &workspace.destinations[0]).expect("vip is gone");
+    let stands = |problem: &str| {
+        let problem = Some(problem.to_owned());
+        server.destination_stands(DestinationStatus { enabled: true, problem, ..Default::default() });
+    };
+    stands(&problem);
+    let cases = [
+        (json!({"name": "renamed"}), "broken", json!(problem)),
+        (json!({"enabled": false}), "off", json!(problem)),
+        (json!({"enabled": true}), "broken", json!(problem)),
+        (json!({"filters": []}), "on", json!(null)),
+    ];
+    for (patch, state, want) in cases {
+        let told = server.put("PATCH", PATH, patch.clone()).await.expect(200).body;
+        assert_eq!((&told["state"], &told["problem"]), (&json!(state), &want), "{patch}");
+    }
+    // What is not about how it is set up stays.
+    stands("the log can't be read");
+    let told = server.put("PATCH", PATH, json!({"filters": [], "name": "other"})).await.expect(200).body;
+    assert_eq!((&told["state"], &told["problem"]), (&json!("broken"), &json!("the log can't be read")));
+}
+
+#[actix_web::test]
 async fn what_retention_will_take_is_an_alarm() {
     let server = furnished().await;
     type Case = (&'static str, f64, Option<DestinationStatus>, bool, &'static [&'static str]);
@@ -300,6 +332,25 @@ async fn replays_are_begun_listed_and_cancelled() {
     }
     server.delete(&format!("{replays}/1")).await.expect(204);
     assert_eq!(*server.others.engine.cancelled.lock().expect("not poisoned"), [1]);
+}
+
+#[actix_web::test]
+async fn a_replay_without_room_in_the_queue_says_so() {
+    let server = furnished().await;
+    let (replay, replays) = (format!("{PATH}/replay"), format!("{PATH}/replays"));
+    let far =
+        server.put("POST", &replay, json!({"rate_per_second": 1_000_000_000_000_i64})).await.expect(400);
+    assert_eq!(far.body["error"]["place"], "rate_per_second");
+    assert!(far.body["error"]["message"].as_str().expect("a text").contains("give 1 to 1000000"));
+    let stands = |replay_waits_for_room| {
+        let known = DestinationStatus { enabled: true, replay_waits_for_room, ..Default::default() };
+        server.destination_stands(known);
+    };
+    stands(true);
+    let begun = server.put("POST", &replay, json!({})).await.expect(202).body;
+    assert_eq!(begun["waits_for"], "queue");
+    stands(false);
+    assert_eq!(server.get(&replays).await.expect(200).body["data"][0]["waits_for"], json!(null));
 }
 
 #[actix_web::test]

@@ -20,10 +20,15 @@ use tributary_destinations::replay::{ReplayError, ReplayOrder};
 use tributary_destinations::{DestinationConfig, DestinationStatus, Engine, Person};
 use tributary_eventlog::index::MessageKey;
 use tributary_model::outcome::Outcome;
-use tributary_model::{DestinationId, EventKind, MessageId, Position, Timestamp, Workspace, WorkspaceId};
+use tributary_model::{
+    DestinationId, EventKind, MessageId, Namespace, Position, ProfileId, Timestamp, Workspace, WorkspaceId,
+};
 
 /// Of the activations that a record causes, the one that is the event itself.
 const EVENT: u32 = 0;
+
+/// Ids that are looked for at most of those that were merged into a profile: as many as rules can allow.
+const MERGED_MAX: usize = 1_000;
 
 fn failed(error: StoreError) -> OutsideError {
     OutsideError::Failed("reading what is remembered of deliveries", error.into())
@@ -32,6 +37,24 @@ fn failed(error: StoreError) -> OutsideError {
 impl Outside {
     fn engine(&self) -> Result<&Engine, OutsideError> {
         self.behind.engine().ok_or(OutsideError::NotReady("the destinations"))
+    }
+
+    /// The ids of those who are one person with one of these now: what was recorded before a merge is under the ids of then.
+    fn people(&self, workspace: WorkspaceId, profiles: &[ProfileId]) -> Result<Vec<ProfileId>, OutsideError> {
+        let mut people = profiles.to_vec();
+        let reader = self.behind.reader();
+        for profile in profiles {
+            let reader = reader.get().ok_or(OutsideError::NotReady("the profiles"))?;
+            let found = reader
+                .find(workspace, Namespace::PROFILE_ID, &profile.to_string())
+                .map_err(|error| OutsideError::Failed("reading the profile", error.into()))?;
+            let Some(found) = found else { continue };
+            people.push(found.id);
+            people.extend(found.view.profile.merged.iter().take(MERGED_MAX));
+        }
+        people.sort_unstable();
+        people.dedup();
+        Ok(people)
     }
 
     /// What the engine answers, or why it can't.
@@ -159,7 +182,9 @@ impl Destinations for Outside {
         query: &DeliveryQuery,
     ) -> Result<Rows<DeliveryRow>, OutsideError> {
         let Some(message_id) = event_of(query) else {
-            let page = self.engine()?.deliveries(workspace.id, query).map_err(failed)?;
+            let profiles = self.people(workspace.id, &query.profiles)?;
+            let query = DeliveryQuery { profiles, ..query.clone() };
+            let page = self.engine()?.deliveries(workspace.id, &query).map_err(failed)?;
             let rows = page.deliveries.into_iter().map(recorded).collect();
             return Ok(Rows { rows, next: page.next.map(|next| next.to_string()) });
         };

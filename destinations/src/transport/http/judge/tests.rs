@@ -143,6 +143,27 @@ fn results_of_single_deliveries_are_read_by_id_or_in_order() {
         ),
         (
             &by_id,
+            json!({"results": [{"id": "a", "status": 200.0}, {"id": "b", "status": "400.0"}, {"id": "c", "status": 2e2}]}),
+            ["delivered", "rejected bad_request", "delivered"],
+        ),
+        (
+            &by_id,
+            json!({"results": [{"id": "a", "status": 200.5}, {"id": "b", "status": 600}, {"id": "c", "status": 0}]}),
+            ["retry unreadable_answer after 3"; 3],
+        ),
+        // What pauses a destination where it is said of a whole answer is about one delivery here, but for 401.
+        (
+            &by_id,
+            json!({"results": [{"id": "a", "status": 403}, {"id": "b", "status": 410}, {"id": "c", "status": 301}]}),
+            ["rejected forbidden", "rejected not_found", "rejected redirected"],
+        ),
+        (
+            &by_id,
+            json!({"results": [{"id": "a", "status": true}, {"id": "b", "status": false}, {"id": "c", "status": null}]}),
+            ["delivered", "rejected refused_in_body", "retry unreadable_answer after 3"],
+        ),
+        (
+            &by_id,
             json!({"results": [{"id": "a", "status": 401}, {"id": "a", "status": 200}]}),
             ["credentials unauthorized", "retry refused_in_body after 3", "retry refused_in_body after 3"],
         ),

@@ -85,6 +85,11 @@ async fn tokens_are_taken_in_all_forms_that_are_in_use() {
         (201, token(json!({"expires_in": 3600})), true),
         (200, token(json!({"error": ""})), false),
         (200, token(json!({"expires_in": null})), false),
+        (200, json!({"access_token": "token-1"}), false),
+        (200, token(json!({"token_type": null, "expires_in": 3600.5})), true),
+        (200, token(json!({"expires_in": -5})), false),
+        (200, token(json!({"expires_in": "x"})), false),
+        (200, token(json!({"scope": ["read", "write"]})), false),
     ];
     for (status, body, ends) in cases {
         let answer = Answer::json(status, &body);
@@ -117,6 +122,31 @@ async fn a_new_refresh_token_takes_the_place_of_the_old_one() {
         pairs(&[("grant_type", "refresh_token"), ("refresh_token", token), ("scope", "read write")])
     });
     assert_eq!(tokens, want);
+}
+
+#[tokio::test]
+async fn a_new_refresh_token_is_used_whatever_else_the_answer_holds() {
+    let mut asked = 0;
+    let receiver = Receiver::start(move |_| {
+        asked += 1;
+        let mut answer = json!({"refresh_token": format!("new-{asked}")});
+        match asked {
+            1 => answer["token_type"] = "bearer".into(),
+            2 => answer["access_token"] = 7.into(),
+            _ => answer["access_token"] = "token-1".into(),
+        }
+        if asked == 3 {
+            answer["token_type"] = "mac".into();
+        }
+        Answer::json(200, &answer)
+    });
+    let oauth = oauth(&receiver, Some("first"));
+    for second in [0, 1, 2] {
+        assert!(oauth.token(at(second)).await.is_err(), "{second}");
+    }
+    assert_eq!(header(&oauth, 3).await, "Bearer token-1");
+    let shown = receiver.seen().iter().map(|seen| form(seen)[1].1.clone()).collect::<Vec<_>>();
+    assert_eq!(shown, ["first", "new-1", "new-2", "new-3"]);
 }
 
 #[tokio::test]
@@ -178,15 +208,18 @@ async fn refusals_of_the_endpoint_are_told_apart() {
         (Answer::full(503, "retry-after: 9\r\n", ""), "retry token_endpoint outage after 9: answered 503"),
         (retry_later, "retry token_endpoint outage after 7: answered 429"),
         (Answer::status(302), "retry token_endpoint outage: answered 302"),
-        (Answer::full(200, "", "hidden"), "retry token_endpoint outage: no token"),
-        (Answer::json(200, &json!({"token_type": "bearer"})), "retry token_endpoint outage: no token"),
+        (Answer::full(200, "", "hidden"), "retry token_endpoint outage: no JSON object"),
+        (
+            Answer::json(200, &json!({"token_type": "bearer"})),
+            "retry token_endpoint outage: access_token is missing",
+        ),
         (
             Answer::json(200, &json!({"token_type": "bearer", "access_token": "hidden\n"})),
-            "retry token_endpoint outage: no token",
+            "retry token_endpoint outage: access_token can't stand in a header",
         ),
         (
             Answer::json(200, &json!({"token_type": "mac", "access_token": "hidden"})),
-            "retry token_endpoint outage: another type than bearer",
+            "retry token_endpoint outage: token_type is mac",
         ),
         (Answer::HangUp, "retry token_endpoint outage: can't be asked"),
     ];

@@ -24,7 +24,7 @@ use crate::admin::{Admin, request};
     params(
         ("id" = String, Path, description = "The id of the destination", example = "dst_3"),
         ("message_id" = Option<String>, Query, description = "Those of this event"),
-        ("profile_id" = Option<String>, Query, description = "Those of this profile's events"),
+        ("profile_id" = Option<String>, Query, description = "Those of this profile's events, and of the profiles that it is one with now"),
         ("outcome" = Option<String>, Query, description = "Those that ended so, or are `pending`; what was left out (`filtered…`) by its `message_id` alone", example = "dead_letter"),
         ("reason" = Option<String>, Query, description = "Those that failed for this reason", example = "timeout"),
         ("from" = Option<String>, Query, description = "Those that were first tried then or later"),
@@ -47,7 +47,7 @@ pub(in crate::admin) async fn of_destination(admin: Data<Admin>, http: HttpReque
 #[utoipa::path(get, path = "/admin/v1/deliveries", tag = "deliveries",
     params(
         ("message_id" = Option<String>, Query, description = "Those of this event; it or `profile_id` is required"),
-        ("profile_id" = Option<String>, Query, description = "Those of this profile's events"),
+        ("profile_id" = Option<String>, Query, description = "Those of this profile's events, and of the profiles that it is one with now"),
         ("outcome" = Option<String>, Query, description = "Those that ended so, or are `pending`; what was left out (`filtered…`) by its `message_id` alone", example = "dead_letter"),
         ("reason" = Option<String>, Query, description = "Those that failed for this reason", example = "timeout"),
         ("from" = Option<String>, Query, description = "Those that were first tried then or later"),
@@ -59,7 +59,7 @@ pub(in crate::admin) async fn of_destination(admin: Data<Admin>, http: HttpReque
 pub(in crate::admin) async fn of_all(admin: Data<Admin>, http: HttpRequest) -> Answer {
     let workspace = caller(&admin, &http, Scope::AdminRead)?.workspace;
     let query = request::query::<DeliveriesQuery>(&http)?.query(None)?;
-    if query.message_id.is_none() && query.profile.is_none() {
+    if query.message_id.is_none() && query.profiles.is_empty() {
         return Err(ApiError::invalid("the query: give `message_id` or `profile_id`"));
     }
     found(&admin, workspace, query).await

@@ -92,7 +92,7 @@ pub(in crate::admin) async fn read(admin: Data<Admin>, http: HttpRequest) -> Ans
         (status = 409, description = "It can't be resumed from now, as it is on", body = ErrorBody),
     ))]
 pub(in crate::admin) async fn change(admin: Data<Admin>, http: HttpRequest, payload: Payload) -> Answer {
-    let (_, order) = order(&admin, &http)?;
+    let (caller, order) = order(&admin, &http)?;
     no_parameters(&http)?;
     let id: DestinationId = request::id(&http, WHAT)?;
     let patch: DestinationPatch = request::json(payload, admin.editor.limits.body_bytes_max).await?;
@@ -106,7 +106,8 @@ pub(in crate::admin) async fn change(admin: Data<Admin>, http: HttpRequest, payl
         })
         .await?;
     let workspace = made.workspace;
-    Ok(versioned(StatusCode::OK, &workspace, &view(&admin, &workspace, find(&workspace, id)?)))
+    let changed = changed_view(&admin, &caller.workspace, &workspace, find(&workspace, id)?);
+    Ok(versioned(StatusCode::OK, &workspace, &changed))
 }
 
 /// The change in words for the history; of settings, mappings and filters only the names.
@@ -172,6 +173,26 @@ fn find(workspace: &Workspace, id: DestinationId) -> Result<&Destination, ApiErr
 /// A destination, and how it stands.
 fn view(admin: &Admin, workspace: &Workspace, destination: &Destination) -> DestinationView {
     let status = admin.outside.destinations.status(workspace.id, destination.id);
+    view_at(admin, workspace, destination, status.as_ref())
+}
+
+/// A destination that was just changed, and how it stands. The engine may not have read the change yet: where it tells what
+/// was wrong with the destination before, what is wrong with it now counts.
+fn changed_view(
+    admin: &Admin,
+    before: &Workspace,
+    workspace: &Workspace,
+    destination: &Destination,
+) -> DestinationView {
+    let mut status = admin.outside.destinations.status(workspace.id, destination.id);
+    if let Some(status) = &mut status
+        && status.problem.is_some()
+    {
+        let known = before.destination(destination.id);
+        if status.problem == known.and_then(|known| admin.editor.problem(before, known)) {
+            status.problem = admin.editor.problem(workspace, destination);
+        }
+    }
     view_at(admin, workspace, destination, status.as_ref())
 }
 

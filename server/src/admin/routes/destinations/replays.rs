@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use tributary_model::workspace::{Destination, Scope};
 use tributary_model::{ErrorCode, Workspace};
 
-use super::{find, no_parameters, view};
+use super::{find, no_parameters, view, view_at};
 use crate::admin::destinations::replays::{ReplayNew, ReplayView};
 use crate::admin::dto::List;
 use crate::admin::error::{ApiError, ErrorBody};
@@ -39,7 +39,7 @@ pub(in crate::admin) async fn begin(admin: Data<Admin>, http: HttpRequest, paylo
         return Err(ApiError::new(ErrorCode::Conflict, message));
     }
     let begun = admin.outside.destinations.start_replay(workspace, destination, order).await?;
-    let begun = begun.beside(&view(&admin, &caller.workspace, of));
+    let begun = told(&admin, &caller.workspace, of, vec![begun]).remove(0);
     tracing::info!(%workspace, %destination, replay = begun.id, by = %caller.author(), "a replay was begun");
     Ok(HttpResponse::Accepted().json(begun))
 }
@@ -117,6 +117,17 @@ async fn replays(
     let part = Arc::clone(&admin.outside.destinations);
     let (of, id) = (workspace.id, destination.id);
     let replays = blocking(move || part.replays(of, id)).await?;
-    let view = view(admin, workspace, destination);
-    Ok(replays.into_iter().map(|replay| replay.beside(&view)).collect())
+    Ok(told(admin, workspace, destination, replays))
+}
+
+/// Replays of a destination, with what keeps those that run from going on.
+fn told(
+    admin: &Admin,
+    workspace: &Workspace,
+    destination: &Destination,
+    replays: Vec<ReplayView>,
+) -> Vec<ReplayView> {
+    let status = admin.outside.destinations.status(workspace.id, destination.id);
+    let view = view_at(admin, workspace, destination, status.as_ref());
+    replays.into_iter().map(|replay| replay.beside(&view, status.as_ref())).collect()
 }
