@@ -136,14 +136,24 @@ type Parcel = Vec<(usize, usize)>;
 pub(crate) async fn attempt(means: Means, jobs: Vec<Job>, probe: bool) -> Flight {
     let (started, began) = (means.clock.now(), std::time::Instant::now());
     let (mut ended, mut on_the_way) = (Vec::new(), Vec::with_capacity(jobs.len()));
+    let keeps_order = means.configured.order == OrderSpec::Profile;
+    let mut held: Vec<ProfileId> = Vec::new();
     for mut job in jobs {
+        if job.waiting.profile.is_some_and(|profile| held.contains(&profile)) {
+            ended.push((job, AttemptResult::NotTried, None, false));
+            continue;
+        }
         match mapped_of(&means, &mut job).await {
             Ok(mapped) => {
                 let payloads = mapped.payloads.len();
                 let (verdicts, requests) = (vec![None; payloads], vec![None; payloads]);
                 on_the_way.push(OnTheWay { job, mapped, verdicts, with_others: false, requests });
             }
-            Err(result) => ended.push((job, result, None, false)),
+            Err(result) => {
+                // What is behind one that could not be read waits for it.
+                held.extend(job.waiting.profile.filter(|_| keeps_order && !result.is_end()));
+                ended.push((job, result, None, false));
+            }
         }
     }
     let requests = send_all(&means, &mut on_the_way).await;

@@ -13,6 +13,7 @@ use crate::records::{AttemptRecord, ExchangeRecord};
 use crate::retry::{Next, micros};
 use crate::sending::Sending;
 use crate::stored::{PauseReason, StoredPause, Waiting};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tributary_model::Timestamp;
 use tributary_model::outcome::Outcome;
@@ -42,9 +43,12 @@ impl Sending<'_> {
         let made = requests.iter().map(|_| None).collect();
         // What failed together comes back together, so that it can share a request again.
         let mut details = Details { flight: &requests, configured, began, made, chance: rand::random() };
+        let replays: BTreeSet<u64> =
+            attempts.iter().filter_map(|attempt| attempt.job.waiting.replay).collect();
         for attempt in attempts {
             self.enter(attempt, &mut details);
         }
+        self.replaying.came_back(&replays);
         let made = details.made.into_iter().flatten();
         for (number, exchange) in made {
             self.ledger.remember_exchange(number, exchange);

@@ -8,6 +8,7 @@ use crate::store::StoreError;
 use crate::stored::Waiting;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -79,6 +80,14 @@ impl Replaying {
     /// A replay was begun or cancelled.
     pub(crate) fn look_again(&mut self) {
         self.look_at = Some(Instant::now());
+    }
+
+    /// Deliveries of these replays are back. Of one that was cancelled meanwhile, those that wait again are ended.
+    pub(crate) fn came_back(&mut self, replays: &BTreeSet<u64>) {
+        let runs = |id: &u64| self.jobs.iter().any(|job| job.id == *id && job.is_running());
+        if !replays.iter().all(runs) {
+            self.look_again();
+        }
     }
 
     /// When there is something to do again.
@@ -193,8 +202,8 @@ impl Sending<'_> {
             },
         };
         // Where some of what it queued is about to go there will be room for a whole request.
-        let is_due = own.queued.count > 0 && self.ledger.next_due_at().is_some_and(|due| due <= now);
-        let is_going_on = own.under_way > 0 || is_due;
+        let is_due = self.ledger.next_due_at().is_some_and(|due| due <= now);
+        let is_going_on = own.untried > 0 && (own.under_way > 0 || is_due);
         let is_ahead = portion.is_some() && pacing.is_ahead(now);
         self.show_waits_for_room(room.is_none() && !is_going_on && !is_ahead);
         if room.is_none() || (is_going_on && !room.holds(full)) {

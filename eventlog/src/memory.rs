@@ -3,7 +3,7 @@
 
 use crate::log::{AppendError, AppendFuture, Bounds, Entry, EventLog, LogStatus, ReadError, RetentionError};
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,6 +28,8 @@ struct Kept {
     refusal: Option<AppendError>,
     loses_answers: bool,
     unreadable: bool,
+    /// Entries whose next single read fails.
+    fail_once: BTreeSet<u64>,
 }
 
 impl Kept {
@@ -78,6 +80,11 @@ impl MemoryLog {
         self.lock().unreadable = unreadable;
     }
 
+    /// Makes the next read of that entry alone fail, as that of a broker that is away for a moment.
+    pub fn fail_once(&self, sequence: u64) {
+        self.lock().fail_once.insert(sequence);
+    }
+
     /// Forgets entries below `sequence`, as retention would, but for what readers protect.
     pub fn expire_before(&self, sequence: u64) {
         let mut kept = self.lock();
@@ -121,8 +128,11 @@ impl EventLog for MemoryLog {
     }
 
     fn read_one(&self, sequence: u64, _frame: u64) -> Result<Option<Bytes>, ReadError> {
-        let kept = self.lock();
+        let mut kept = self.lock();
         kept.check_readable()?;
+        if kept.fail_once.remove(&sequence) {
+            return Err(ReadError::Unavailable("a test says so, once".to_owned()));
+        }
         Ok(kept.entries.get(kept.offset(sequence)?).map(|(_, bytes)| bytes.clone()))
     }
 

@@ -52,6 +52,8 @@ impl Drop for OwnHandle {
         while matches!(self.0.try_lock(), Err(TryLockError::WouldBlock)) && Instant::now() < by {
             thread::park_timeout(Duration::from_millis(1));
         }
+        // A process that was begun just now may hold the handle as well, for a moment.
+        let _ = self.0.unlock();
     }
 }
 

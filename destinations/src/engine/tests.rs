@@ -142,6 +142,7 @@ async fn a_refusal_from_before_the_end_of_a_pause_begins_no_other() {
     append_of(&log, 1, ProfileId([2; 16]));
     engine.apply(vec![webhook(receiver.url("/"))]);
     until("a pause", || reason() == Some(PauseReason::Credentials)).await;
+    until("both to be asked", || receiver.seen().len() == 2).await;
     assert!(engine.resume(WORKSPACE, DESTINATION));
     until("its end", || reason().is_none()).await;
     refuse.send(()).expect("the receiver waits");

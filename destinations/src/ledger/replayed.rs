@@ -12,6 +12,8 @@ use tributary_model::Timestamp;
 pub(crate) struct OfReplay {
     /// All of it.
     pub(crate) queued: Amount,
+    /// How many of those have not been tried. Those that failed go again now and then, and show no progress.
+    pub(crate) untried: usize,
     /// How many of those are under way.
     pub(crate) under_way: usize,
 }
@@ -24,9 +26,10 @@ impl ByReplay {
     /// That is in the queue now.
     pub(super) fn add(&mut self, waiting: &Waiting) {
         if let Some(replay) = waiting.replay {
-            let Amount { count, bytes } = &mut self.0.entry(replay).or_default().queued;
-            *count += 1;
-            *bytes += u64::from(waiting.bytes);
+            let of = self.0.entry(replay).or_default();
+            of.queued.count += 1;
+            of.queued.bytes += u64::from(waiting.bytes);
+            of.untried += usize::from(waiting.attempts == 0);
         }
     }
 
@@ -36,6 +39,7 @@ impl ByReplay {
         let Some(of) = self.0.get_mut(&replay) else { return };
         of.queued.count -= 1;
         of.queued.bytes -= u64::from(waiting.bytes);
+        of.untried -= usize::from(waiting.attempts == 0);
         if of.queued.count == 0 {
             self.0.remove(&replay);
         }

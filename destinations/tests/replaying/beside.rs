@@ -2,9 +2,10 @@
 
 use super::{ID, begin, go_on, job, replay};
 use crate::harness::{Bench, SECOND, WORKSPACE, wait, webhook};
-use crate::receiver::Receiver;
+use crate::receiver::{Receiver, Reply};
 use tributary_destinations::replay::{ReplayError, ReplayJob, ReplayOrder, ReplayState};
 use tributary_model::condition::{Scope, parse_condition};
+use tributary_model::outcome::Outcome;
 
 /// One a second: while the clock stands still, only the first goes.
 fn slow() -> ReplayOrder {
@@ -84,4 +85,29 @@ fn each_is_cancelled_by_itself_and_both_go_on_after_a_restart() {
     bench.wait_status(1, "an empty queue", |status| status.waiting == 0 && status.under_way == 0);
     assert_eq!(job(&bench, second).state, ReplayState::Done);
     assert_eq!(job(&bench, first).state, ReplayState::Cancelled);
+}
+
+#[test]
+fn what_comes_back_after_it_was_cancelled_is_not_tried_again() {
+    let (release, held) = std::sync::mpsc::sync_channel::<()>(1);
+    let mut asked = 0;
+    let receiver = Receiver::start(move |_| {
+        asked += 1;
+        if asked == 1 {
+            return Reply::status(200);
+        }
+        let _ = held.recv();
+        Reply::status(500)
+    });
+    let mut bench = Bench::new();
+    bench.engine().apply(vec![webhook(1, &receiver.url)]);
+    bench.append_numbers(0..1);
+    bench.wait_delivered(1, 1);
+    let id = begin(&bench, ReplayOrder::default()).expect("it begins").id;
+    bench.wait_status(1, "a request", |status| status.under_way == 1);
+    assert!(cancel(&bench, id));
+    release.send(()).expect("the receiver waits");
+    bench.wait_status(1, "its end", |status| {
+        status.replayed.ended(Outcome::Skipped) == 1 && status.waiting == 0 && status.under_way == 0
+    });
 }

@@ -67,6 +67,30 @@ fn bucket(bench: &mut Bench, events: u32) -> Receiver {
 }
 
 #[test]
+fn what_is_behind_one_that_can_not_be_read_for_a_moment_waits_for_it() {
+    let receiver = Receiver::taking();
+    let mut bench = Bench::new();
+    bench.engine().apply(vec![batched(&receiver.url)]);
+    for number in 0..10 {
+        bench.append(WORKSPACE, Some(1), &number_event(number));
+    }
+    bench.wait_delivered(1, 10);
+    let before = receiver.seen().len();
+    bench.log.fail_once(3);
+    let id = begin(&bench, ReplayOrder::default()).expect("it begins").id;
+    wait(
+        "the replay",
+        || {
+            bench.clock.advance_micros(SECOND);
+            !job(&bench, id).is_running()
+        },
+        || format!("{:?}", job(&bench, id)),
+    );
+    let arrived: Vec<u64> = receiver.seen()[before..].iter().flat_map(numbers).collect();
+    assert_eq!(arrived, (0..10).collect::<Vec<_>>());
+}
+
+#[test]
 fn what_a_rate_lets_through_in_a_second_shares_requests() {
     let receiver = Receiver::taking();
     let mut bench = Bench::new();

@@ -67,11 +67,13 @@ impl Format {
     /// Parquet a JSON object about columns and rows.
     pub(super) fn shown(self, payloads: &[Payload], most: usize) -> Shown {
         let (lines, bytes) = beginning(payloads, most);
-        let is_all = lines.len() as u64 == bytes;
+        let shown_bytes = lines.len() as u64;
         let text = match self {
             Self::Ndjson | Self::NdjsonGzip => lines,
             Self::Parquet => parquet::described(payloads.len(), &lines),
         };
+        // What is said of a file's size is always that of all its lines.
+        let is_all = text.len() <= most && shown_bytes == bytes;
         Shown { text, whole: if is_all { Whole::Given } else { Whole::Bytes(bytes) }, bytes }
     }
 }

@@ -47,28 +47,60 @@ const OF_NO_ROW: [&str; 22] = [
 /// What is stored can't be read.
 const DAMAGE: [&str; 2] = ["XX001", "XX002"];
 
-/// What PostgreSQL said, and of which table.
+/// What PostgreSQL said, and of what.
 pub(super) struct Trouble {
     pub(super) error: Error,
-    table: Option<String>,
+    about: About,
+}
+
+/// What an error is about.
+enum About {
+    /// The connection, the session, the schema.
+    Session,
+    /// Rows of this table.
+    Table(String),
+    /// Rows of any table that was written to: constraints and triggers may wait for the end of the transaction.
+    Rows,
+}
+
+impl About {
+    fn table(&self) -> Option<&str> {
+        match self {
+            Self::Table(table) => Some(table),
+            Self::Session | Self::Rows => None,
+        }
+    }
+
+    /// Whether what is said of it may quote values.
+    fn may_be_quoted(&self) -> bool {
+        match self {
+            Self::Table(_) | Self::Rows => true,
+            Self::Session => false,
+        }
+    }
 }
 
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
-        Self { error, table: None }
+        Self { error, about: About::Session }
     }
 }
 
 impl Trouble {
     /// About that table.
     pub(super) fn of(table: &str, error: Error) -> Self {
-        Self { error, table: Some(table.to_owned()) }
+        Self { error, about: About::Table(table.to_owned()) }
+    }
+
+    /// At the end of a transaction that stored rows.
+    pub(super) fn at_end(error: Error) -> Self {
+        Self { error, about: About::Rows }
     }
 
     /// What it means for the rows that it is about.
     pub(super) fn verdict(&self, masker: &Masker) -> Verdict {
         match self.error.as_db_error() {
-            Some(refused) => refusal(refused, self.table.as_deref(), masker),
+            Some(refused) => refusal(refused, &self.about, masker),
             None if is_unsent(&self.error) => {
                 Verdict::Rejected(Failure::new(Reason::DataRefused, said(&self.error, masker)))
             }
@@ -148,7 +180,7 @@ pub(super) fn not_widened(error: &Error) -> Option<NotWidened> {
 /// What an error means that is about no table.
 pub(super) fn verdict(error: &Error, masker: &Masker) -> Verdict {
     match error.as_db_error() {
-        Some(refused) => refusal(refused, None, masker),
+        Some(refused) => refusal(refused, &About::Session, masker),
         None => broken(error, masker),
     }
 }
@@ -174,10 +206,10 @@ fn class(code: &str) -> &str {
     code.get(..2).unwrap_or_default()
 }
 
-fn refusal(refused: &DbError, table: Option<&str>, masker: &Masker) -> Verdict {
+fn refusal(refused: &DbError, about: &About, masker: &Masker) -> Verdict {
     let code = refused.code().code();
-    let text = words(refused, table, masker);
-    if let (Some(table), Some(advice)) = (table, advice(code)) {
+    let text = words(refused, about, masker);
+    if let (Some(table), Some(advice)) = (about.table(), advice(code)) {
         let text = format!("the table {table}: {text}; {advice}");
         return Verdict::Credentials(Failure::new(Reason::DataRefused, text));
     }
@@ -191,10 +223,12 @@ fn refusal(refused: &DbError, table: Option<&str>, masker: &Masker) -> Verdict {
         ("08" | "57", _) => again(Failure::outage(Reason::Connection, text)),
         // A standby that takes no writes, for instance after a failover.
         (_, "25006") => again(Failure::outage(Reason::ServerError, text)),
+        // No room, no memory, too many connections; trouble of its own system.
+        ("53" | "58", _) => again(Failure::outage(Reason::ServerError, text)),
         ("0A" | "21" | "22" | "23" | "42" | "44" | "54" | "P0", _) => {
             Verdict::Rejected(Failure::new(Reason::DataRefused, text))
         }
-        // No room, too many connections, a transaction that lost against another, trouble of its own.
+        // A transaction that lost against another, what is stored can't be read, codes that are not known.
         _ => again(Failure::new(Reason::ServerError, text)),
     }
 }
@@ -217,15 +251,15 @@ fn advice(code: &str) -> Option<&'static str> {
     }
 }
 
-/// What it said, of that table if of one, with the names of what it is about.
-fn words(refused: &DbError, table: Option<&str>, masker: &Masker) -> String {
+/// What it said, with the names of what it is about.
+fn words(refused: &DbError, about: &About, masker: &Masker) -> String {
     let code = refused.code().code();
     let mut text = match class(code) {
         "22" => "a value does not fit its column".to_owned(),
         "23" | "44" => "the row breaks a constraint".to_owned(),
         "P0" => "a trigger or a function refused the row".to_owned(),
         // Limits are told without values; whatever else refuses rows may quote them.
-        class if class != "54" && table.is_some() && may_be_of_row(code) => {
+        class if class != "54" && about.may_be_quoted() && may_be_of_row(code) => {
             "PostgreSQL could not store the row".to_owned()
         }
         _ => refused.message().to_owned(),

@@ -23,6 +23,9 @@ enum Care {
     Apart,
 }
 
+/// So many rows are refused one by one, none having been stored, until an error that may pass counts as the table's own.
+const ALIKE_MAX: usize = 32;
+
 /// What became of a batch.
 pub(super) struct Written {
     /// Payloads that were refused alone, and what that means for each.
@@ -99,7 +102,7 @@ impl Postgresql {
         let mut refused = found.refused;
         let discards = discarded(&found.discards, &refused);
         let beyond = self.store(client, catalog, &by_table(&discards), care).await?;
-        client.batch_execute("COMMIT").await?;
+        client.batch_execute("COMMIT").await.map_err(Trouble::at_end)?;
         refused.extend(beyond.refused);
         let stored = found.stored.iter().map(|(table, rows)| format!("{table}: {rows}")).collect::<Vec<_>>();
         let response = format!("rows by table: {}; values discarded: {}", stored.join(", "), discards.len());
@@ -193,12 +196,14 @@ impl Postgresql {
         found: &mut Found<'a>,
     ) -> Result<(), Trouble> {
         let (count, mut refused) = (rows.len(), Vec::new());
+        let mut is_any_stored = false;
         let mut parts = vec![rows];
         while let Some(mut rows) = parts.pop() {
             client.batch_execute("SAVEPOINT part").await?;
             let error = match put(client, &statements(&self.schema, table, shape, &rows), rows.len()).await {
                 Ok(()) => {
                     client.batch_execute("RELEASE SAVEPOINT part").await?;
+                    is_any_stored = true;
                     continue;
                 }
                 Err(error) if errors::remedy(&error) == Remedy::EachRow => error,
@@ -216,7 +221,12 @@ impl Postgresql {
                     }
                     parts.push(vec![row]);
                 } else {
-                    refused.push((row, Trouble::of(table, error)));
+                    let trouble = Trouble::of(table, error);
+                    let is_for_now = matches!(trouble.verdict(&self.masker), Verdict::Retry { .. });
+                    if is_for_now && !is_any_stored && refused.len() + 1 >= ALIKE_MAX {
+                        return Err(trouble);
+                    }
+                    refused.push((row, trouble));
                 }
             }
         }

@@ -48,7 +48,9 @@ async fn errors_retry_or_stand_still() {
         (error("28P01"), "none", "credentials", Reason::Unauthorized, false),
         (error("3D000"), "none", "credentials", Reason::NotFound, false),
         (error("42501"), "none", "credentials", Reason::PermissionDenied, false),
-        (error("53300"), "none", "retry", Reason::ServerError, false),
+        (error("53100"), "none", "retry", Reason::ServerError, true),
+        (error("53300"), "none", "retry", Reason::ServerError, true),
+        (error("58030"), "none", "retry", Reason::ServerError, true),
         (error("40001"), "none", "retry", Reason::ServerError, false),
         (error("55P03"), "none", "retry", Reason::Timeout, false),
         (error("57P03"), "none", "retry", Reason::Connection, true),
@@ -198,9 +200,12 @@ async fn rows_are_tried_one_by_one_where_one_may_be_at_fault() {
 async fn what_is_said_of_a_row_quotes_no_value() {
     for code in ["22P02", "23505", "P0001", "AB123", "XX000"] {
         let (database, error) = error_of("SELECT 1", error_saying(code, "no ada@example.com")).await;
-        let verdict = errors::Trouble::of("t", error).verdict(&database.masker);
-        let text = errors::text(&verdict);
-        assert!(text.contains(code) && !text.contains("ada"), "{text}");
+        let of_table = errors::text(&errors::Trouble::of("t", error).verdict(&database.masker));
+        assert!(of_table.contains(code) && !of_table.contains("ada"), "{of_table}");
+        // As a deferred trigger says it, at the end of the transaction.
+        let (database, error) = error_of("COMMIT", error_saying(code, "no ada@example.com")).await;
+        let at_end = errors::text(&errors::Trouble::at_end(error).verdict(&database.masker));
+        assert!(at_end.contains(code) && !at_end.contains("ada"), "{at_end}");
     }
 }
 
