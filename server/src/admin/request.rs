@@ -287,6 +287,18 @@ mod tests {
         }
         let resume = read::<DestinationPatch>(br#"{"resume":5}"#).expect_err("is no name").to_string();
         assert!(resume.ends_with("`resume`: expected `parked` or `now`"), "{resume}");
+        let nulls = [
+            (r#"{"consent":{"missing":null}}"#, "`consent.missing`: expected `closed` or `open`"),
+            (r#"{"consent":null}"#, "`consent`: "),
+            (r#"{"filters":null}"#, "`filters`: "),
+            (r#"{"name":null}"#, "`name`: "),
+            (r#"{"settings":null}"#, "`settings`: "),
+        ];
+        for (body, want) in nulls {
+            let message = read::<DestinationPatch>(body.as_bytes()).expect_err(body).to_string();
+            assert!(message.contains(want), "{body}: {message}");
+        }
+        assert!(read::<DestinationPatch>(br#"{"mappings":null,"settings":{"secret":null}}"#).is_ok());
         let unknown = read::<DestinationNew>(with(r#""color":"red""#).as_bytes()).expect_err("is unknown");
         assert!(unknown.to_string().contains("`color`: unknown field `color`, expected"), "{unknown}");
         assert!(read::<DestinationNew>(filter(r#"{"drop":{}}"#).as_bytes()).is_ok());

@@ -230,9 +230,11 @@ impl ConsentBody {
 #[serde(deny_unknown_fields)]
 pub struct ConsentPatch {
     /// All categories, each of which has to be granted.
+    #[serde(default, deserialize_with = "not_null")]
     #[schema(example = json!(["advertising"]))]
     pub categories: Option<Vec<String>>,
     /// What holds where nothing was ever said: `closed` (nothing is sent) or `open`.
+    #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Option<String>, example = "closed")]
     pub missing: Option<MissingConsent>,
 }
@@ -318,18 +320,22 @@ pub enum Resume {
     Now,
 }
 
-/// A change of a destination; what is not given stays.
+/// A change of a destination; what is not given stays. `null` is no value, but for `mappings` and single settings.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DestinationPatch {
     /// A name for people.
+    #[serde(default, deserialize_with = "not_null")]
     pub name: Option<String>,
     /// On or off.
+    #[serde(default, deserialize_with = "not_null")]
     pub enabled: Option<bool>,
     /// Where it goes on; only with `"enabled": true`. Where nothing is said, it goes on where it was parked.
+    #[serde(default, deserialize_with = "not_null")]
     pub resume: Option<Resume>,
     /// Values of settings. Those not given stay, a null removes one, a masked secret keeps its value. Where one changes that
     /// says where requests go, every secret has to be sent anew.
+    #[serde(default, deserialize_with = "not_null")]
     #[schema(value_type = Option<Object>)]
     pub settings: Option<Map<String, Value>>,
     /// All mappings; `null` for what the definition does by itself.
@@ -337,8 +343,10 @@ pub struct DestinationPatch {
     #[schema(value_type = Option<Vec<MappingPut>>)]
     pub mappings: Option<Option<Vec<MappingPut>>>,
     /// All filters, in their order.
+    #[serde(default, deserialize_with = "not_null")]
     pub filters: Option<Vec<FilterPut>>,
     /// What people have to have consented to.
+    #[serde(default, deserialize_with = "not_null")]
     pub consent: Option<ConsentPatch>,
 }
 
@@ -382,6 +390,11 @@ pub struct DestinationPut {
     /// Shown only.
     #[schema(value_type = Option<String>)]
     pub problem: Option<Value>,
+}
+
+/// A member that may be missing, and can't be `null`: who sends that may mean that it is reset, which it would not be.
+fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A member that is there, be it `null`; one that is missing is `None`.
