@@ -1,6 +1,6 @@
 //! Events that become too old for their vendor while they wait.
 
-use crate::harness::{Bench, DAY, SECOND, WORKSPACE, wait};
+use crate::harness::{Bench, DAY, SECOND, WORKSPACE, wait, wait_outage};
 use crate::receiver::{Receiver, Reply};
 use serde_json::Value;
 use std::sync::Arc;
@@ -85,14 +85,7 @@ fn an_outage_is_not_drawn_out_by_what_became_too_old_in_it() {
     bench.start();
     bench.engine().apply(vec![analytics(&receiver)]);
     append(&mut bench, 0..20);
-    wait(
-        "a pause",
-        || {
-            bench.clock.advance_micros(SECOND);
-            bench.status(1).paused.is_some()
-        },
-        || format!("{:?}", bench.status(1)),
-    );
+    wait_outage(&bench);
     // From here on time stands still, and so do probes.
     bench.wait_status(1, "the next probe", |status| {
         let probes_at = status.paused.as_ref().and_then(|paused| paused.probes_at);

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tributary_destinations::{
-    DeadLetter, DestinationConfig, DestinationStatus, Engine, EngineOptions, Limits, RetryPolicy, Totals,
-    Vault,
+    DeadLetter, DestinationConfig, DestinationStatus, Engine, EngineOptions, Limits, PauseReason,
+    RetryPolicy, Totals, Vault,
 };
 use tributary_eventlog::{EventLog, MemoryLog};
 use tributary_model::activation::{ActivationHeader, ActivationKind};
@@ -231,6 +231,26 @@ pub(crate) fn wait(what: &str, mut is_so: impl FnMut() -> bool, state: impl Fn()
         assert!(Instant::now() < deadline, "waited in vain for {what}: {}", state());
         std::thread::park_timeout(Duration::from_millis(1));
     }
+}
+
+/// Lets time pass, a second at each look, until the receiver is taken for out.
+pub(crate) fn wait_outage(bench: &Bench) {
+    wait(
+        "a pause",
+        || {
+            bench.clock.advance_micros(SECOND);
+            bench.status(1).paused.is_some()
+        },
+        || format!("{:?}", bench.status(1)),
+    );
+    wait_paused(bench, PauseReason::Outage);
+}
+
+/// Waits until it is paused for that reason, and nothing is under way.
+pub(crate) fn wait_paused(bench: &Bench, reason: PauseReason) {
+    bench.wait_status(1, "a pause", |status| {
+        status.under_way == 0 && status.paused.as_ref().is_some_and(|paused| paused.reason == reason)
+    });
 }
 
 /// A webhook of the test's workspace that begins with the first event.

@@ -1,6 +1,6 @@
 //! Pauses: credentials that are refused, outages, and how they end.
 
-use crate::harness::{Bench, SECOND, WORKSPACE, number_event, wait, webhook};
+use crate::harness::{Bench, SECOND, WORKSPACE, number_event, wait, wait_outage, wait_paused, webhook};
 use crate::receiver::{Nobody, Receiver, Reply};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -18,25 +18,6 @@ fn receiver(status: u16) -> (Receiver, Arc<AtomicU16>) {
     let status = Arc::new(AtomicU16::new(status));
     let now = Arc::clone(&status);
     (Receiver::start(move |_| Reply::status(now.load(Ordering::SeqCst))), status)
-}
-
-/// Lets time pass, a second at each look, until the receiver is taken for out.
-fn wait_outage(bench: &Bench) {
-    wait(
-        "a pause",
-        || {
-            bench.clock.advance_micros(SECOND);
-            bench.status(1).paused.is_some()
-        },
-        || format!("{:?}", bench.status(1)),
-    );
-    wait_paused(bench, PauseReason::Outage);
-}
-
-fn wait_paused(bench: &Bench, reason: PauseReason) {
-    bench.wait_status(1, "a pause", |status| {
-        status.under_way == 0 && status.paused.as_ref().is_some_and(|paused| paused.reason == reason)
-    });
 }
 
 #[test]
@@ -127,15 +108,7 @@ fn a_receiver_that_says_when_it_will_be_back_is_out_as_well() {
     bench.append_numbers(0..30);
     let step = || bench.clock.advance_micros(SECOND);
     let state = || format!("{:?}", bench.status(1));
-    wait(
-        "a pause",
-        || {
-            step();
-            bench.status(1).paused.is_some()
-        },
-        state,
-    );
-    wait_paused(&bench, PauseReason::Outage);
+    wait_outage(&bench);
     // Another answer of that kind does not end it.
     let probes_at = || bench.status(1).paused.and_then(|paused| paused.probes_at);
     let (asked, first) = (receiver.seen().len(), probes_at());

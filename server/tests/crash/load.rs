@@ -129,11 +129,16 @@ impl Load {
         self.impatience.send_replace(within);
     }
 
-    /// Ends when somebody who is impatient gives up.
+    /// Ends when somebody gives up: who has been impatient for that time, and is still.
     async fn too_late(&self) {
         let mut impatience = self.impatience.subscribe();
-        let within = impatience.wait_for(Option::is_some).await.ok().and_then(|within| *within);
-        tokio::time::sleep(within.unwrap_or(self.pace.answer_within)).await;
+        loop {
+            let within = impatience.wait_for(Option::is_some).await.ok().and_then(|within| *within);
+            let within = within.unwrap_or(self.pace.answer_within);
+            if tokio::time::timeout(within, impatience.wait_for(Option::is_none)).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// From now on nothing new is handed out.
